@@ -1,0 +1,64 @@
+# Two commands carry everything: `make up` and `make test`. Each does its own set-up.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+# Set up once for each content of the lock file.
+READY := $(VENV)/ready-$(shell sha256sum requirements-dev.txt | cut -c1-12)
+STACK ?= local
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+.PHONY: up
+up: $(READY) ## start the sandbox and bring the local stack up in it
+	@$(RUN) -m sandbox up --deploy
+
+.PHONY: down
+down: $(READY) ## stop the sandbox; its state stays
+	@$(RUN) -m sandbox down
+
+.PHONY: test
+test: $(READY) ## unit tests, then behaviour in a sandbox of its own
+	@$(RUN) -m pytest tests/unit
+	@$(RUN) -m pytest tests/sandbox
+
+.PHONY: lint
+lint: $(READY) ## style and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+.PHONY: preview
+preview: $(READY) ## preview STACK=dev|staging|prod against the sandbox's furnished account, offline
+	@$(RUN) -m sandbox preview $(STACK)
+
+.PHONY: bench
+bench: $(READY) ## measure what docs/performance.md reports
+	@$(RUN) -m bench
+
+.PHONY: lock
+lock: $(READY) ## write requirements*.txt from requirements*.in
+	@for each in requirements requirements-dev; do \
+	  $(VENV)/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 \
+	    --custom-compile-command 'make lock' $$each.in --output-file $$each.txt; done
+
+.PHONY: clean
+clean: ## remove the sandbox's state and the virtualenv (not the toolchain cache)
+	@if [ -x $(RUN) ] && [ -e $(READY) ]; then $(RUN) -m sandbox reset --yes; fi
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name it with make PYTHON=python3.11" >&2; exit 1; }
+	@echo "virtualenv: installing $$(grep -c '^[a-z]' requirements-dev.txt) packages into $(VENV)" >&2
+	@[ -x $(RUN) ] || $(PYTHON) -m venv $(VENV)
+	@[ -x $(VENV)/bin/uv ] || $(RUN) -m pip install --quiet --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements-dev.txt)"
+	@$(VENV)/bin/uv pip sync --quiet --python $(RUN) requirements-dev.txt
+	@rm -f $(VENV)/ready-*
+	@touch $@

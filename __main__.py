@@ -1,0 +1,67 @@
+"""Meetinity's data platform, one stack per environment: stores, then Secrets, then migrations."""
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.aurora import AuroraCluster
+from components.from_settings import (
+    aurora_args,
+    kubernetes_and_network,
+    logical_name,
+    migration_args,
+    redis_args,
+    secrets_args,
+)
+from components.helm_values import helm_values
+from components.migration import MigrationJob
+from components.redis import RedisReplicationGroup
+from components.secrets import ConnectionSecrets
+from components.stack_settings import stack_settings
+
+settings = stack_settings()
+access, network = kubernetes_and_network(settings)
+in_cluster = pulumi.ResourceOptions(provider=access.provider("kubernetes"))
+
+databases = {
+    generation: AuroraCluster(logical_name("database", generation), aurora_args(settings, generation, network))
+    for generation in settings.database.generations
+}
+caches = {
+    generation: RedisReplicationGroup(logical_name("redis", generation), redis_args(settings, generation, network))
+    for generation in settings.redis.generations
+}
+database, redis = databases[settings.database.serving], caches[settings.redis.serving]
+
+namespace: pulumi.Input[str] = settings.kubernetes.namespace
+if settings.kubernetes.create_namespace:
+    namespace = kubernetes.core.v1.Namespace("namespace", metadata={"name": namespace}, opts=in_cluster).metadata.name
+
+secrets = ConnectionSecrets("connections", secrets_args(settings, namespace, network, database, redis), opts=in_cluster)
+
+# After the Secrets, and before anything that rolls services out.
+migrations = [
+    MigrationJob(
+        f"{migration.name}-migration",
+        migration_args(settings, migration, namespace, access),
+        opts=pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=[secrets])),
+    )
+    for migration in settings.migrations
+]
+
+outputs = {
+    "database_endpoint": database.endpoint,
+    "database_reader_endpoint": database.reader_endpoint,
+    "database_port": database.port,
+    "database_name": database.database_name,
+    "database_username": database.username,
+    "database_password": database.password,
+    "redis_primary_endpoint": redis.primary_endpoint,
+    "redis_reader_endpoint": redis.reader_endpoint,
+    "redis_port": redis.port,
+    "redis_auth_token": redis.auth_token,
+    "cluster_name": settings.kubernetes.cluster_name,
+    "aws_backup_vault_arn": None,
+    "helm_values": helm_values(settings.environment, secrets),
+}
+for name, value in outputs.items():
+    pulumi.export(name, value)

@@ -1,0 +1,237 @@
+"""How the services learn where their stores are: two Secrets, who may read them, and the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.connection_urls import postgresql_url, redis_url
+
+DATABASE_SECRET = "platform-database"  # noqa: S105 - a name, not a password
+REDIS_SECRET = "platform-redis"  # noqa: S105
+
+LABELS = {"app.kubernetes.io/part-of": "meetinity-data", "app.kubernetes.io/managed-by": "pulumi"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseConnection:
+    host: pulumi.Input[str]
+    reader_host: pulumi.Input[str]
+    port: pulumi.Input[int]
+    database: pulumi.Input[str]
+    username: pulumi.Input[str]
+    password: pulumi.Input[str]
+    ca_path: str | None = None
+    """Where a consumer finds the RDS CA bundle: URLs then say `verify-full`, otherwise `require`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisConnection:
+    host: pulumi.Input[str]
+    reader_host: pulumi.Input[str]
+    port: pulumi.Input[int]
+    password: pulumi.Input[str] | None
+    """The AUTH token; None without encryption in transit, and URLs are then `redis://`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretReader:
+    """A subject that may `get` the named Secrets, and nothing else."""
+
+    kind: Literal["Group", "User", "ServiceAccount"]
+    name: str
+    namespace: str | None = None
+    """A ServiceAccount's; None for the Secrets' own namespace."""
+    secrets: Sequence[str] = (DATABASE_SECRET, REDIS_SECRET)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionSecretsArgs:
+    namespace: pulumi.Input[str]
+    database: DatabaseConnection
+    redis: RedisConnection
+    subnet_cidr_blocks: pulumi.Input[Sequence[pulumi.Input[str]]]
+    """Where the stores are: pods may connect there on the stores' ports."""
+    readers: Sequence[SecretReader] = ()
+
+
+class ConnectionSecrets(pulumi.ComponentResource):
+    """The Secrets `platform-database` and `platform-redis`, their readers, and the egress to the stores.
+
+    Creates the two Secrets, for each a Role that names exactly it (`get` only: no list, no watch),
+    a RoleBinding where somebody may read it, and a NetworkPolicy that lets every pod of the
+    namespace reach the private subnets on the database's and the cache's port.
+
+    The provider must be configured with `enable_secret_mutable`, or a changed value would replace
+    the Secret and leave a moment without one.
+    """
+
+    database_secret_name: pulumi.Output[str]
+    redis_secret_name: pulumi.Output[str]
+
+    def __init__(self, name: str, args: ConnectionSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("meetinity:data:ConnectionSecrets", name, None, opts)
+        self._name = name
+        self._args = args
+        self._children = pulumi.ResourceOptions(parent=self)
+
+        database = self._secret("database", DATABASE_SECRET, database_secret_data(args.database))
+        redis = self._secret("redis", REDIS_SECRET, redis_secret_data(args.redis))
+        for role, secret_name in (("database", DATABASE_SECRET), ("redis", REDIS_SECRET)):
+            self._access(role, secret_name)
+        self._egress()
+
+        self.database_secret_name = database.metadata.name
+        self.redis_secret_name = redis.metadata.name
+        self.register_outputs(
+            {"databaseSecretName": self.database_secret_name, "redisSecretName": self.redis_secret_name}
+        )
+
+    def _metadata(self, name: str) -> kubernetes.meta.v1.ObjectMetaArgs:
+        return kubernetes.meta.v1.ObjectMetaArgs(name=name, namespace=self._args.namespace, labels=LABELS)
+
+    def _secret(self, role: str, secret_name: str, data: pulumi.Output[dict[str, str]]) -> kubernetes.core.v1.Secret:
+        return kubernetes.core.v1.Secret(
+            f"{self._name}-{role}",
+            metadata=self._metadata(secret_name),
+            type="Opaque",
+            string_data=data,
+            opts=self._children,
+        )
+
+    def _access(self, role: str, secret_name: str) -> None:
+        reader = f"{secret_name}-reader"
+        kubernetes.rbac.v1.Role(
+            f"{self._name}-{role}-reader",
+            metadata=self._metadata(reader),
+            rules=[
+                kubernetes.rbac.v1.PolicyRuleArgs(
+                    api_groups=[""], resources=["secrets"], resource_names=[secret_name], verbs=["get"]
+                )
+            ],
+            opts=self._children,
+        )
+        subjects = [
+            kubernetes.rbac.v1.SubjectArgs(
+                kind=subject.kind,
+                name=subject.name,
+                api_group="" if subject.kind == "ServiceAccount" else "rbac.authorization.k8s.io",
+                namespace=(subject.namespace or self._args.namespace) if subject.kind == "ServiceAccount" else None,
+            )
+            for subject in self._args.readers
+            if secret_name in subject.secrets
+        ]
+        if subjects:
+            kubernetes.rbac.v1.RoleBinding(
+                f"{self._name}-{role}-readers",
+                metadata=self._metadata(f"{reader}s"),
+                role_ref=kubernetes.rbac.v1.RoleRefArgs(
+                    api_group="rbac.authorization.k8s.io", kind="Role", name=reader
+                ),
+                subjects=subjects,
+                opts=self._children,
+            )
+
+    def _egress(self) -> None:
+        args = self._args
+        kubernetes.networking.v1.NetworkPolicy(
+            f"{self._name}-egress",
+            metadata=self._metadata("platform-data-egress"),
+            spec=kubernetes.networking.v1.NetworkPolicySpecArgs(
+                pod_selector=kubernetes.meta.v1.LabelSelectorArgs(),
+                policy_types=["Egress"],
+                egress=[
+                    kubernetes.networking.v1.NetworkPolicyEgressRuleArgs(
+                        to=pulumi.Output.from_input(args.subnet_cidr_blocks).apply(
+                            lambda blocks: [
+                                kubernetes.networking.v1.NetworkPolicyPeerArgs(
+                                    ip_block=kubernetes.networking.v1.IPBlockArgs(cidr=block)
+                                )
+                                for block in blocks
+                            ]
+                        ),
+                        ports=[
+                            kubernetes.networking.v1.NetworkPolicyPortArgs(protocol="TCP", port=args.database.port),
+                            kubernetes.networking.v1.NetworkPolicyPortArgs(protocol="TCP", port=args.redis.port),
+                        ],
+                    )
+                ],
+            ),
+            opts=self._children,
+        )
+
+
+def database_secret_data(connection: DatabaseConnection) -> pulumi.Output[dict[str, str]]:
+    """Keys and values of `platform-database`, as one secret Output."""
+
+    def build(known: dict[str, str]) -> dict[str, str]:
+        port = int(known["port"])
+
+        def url(host: str) -> str:
+            return postgresql_url(
+                host=host,
+                port=port,
+                database=known["database"],
+                username=known["username"],
+                password=known["password"],
+                ca_path=connection.ca_path,
+            )
+
+        writer, reader = url(known["host"]), url(known["reader_host"])
+        return {
+            "host": known["host"],
+            "reader_host": known["reader_host"],
+            "port": str(port),
+            "database": known["database"],
+            "username": known["username"],
+            "password": known["password"],
+            "url": writer,
+            "reader_url": reader,
+            # `envFrom` hands keys over as they are called, and services read these two.
+            "DATABASE_URL": writer,
+            "DATABASE_READER_URL": reader,
+        }
+
+    known = pulumi.Output.all(
+        host=connection.host,
+        reader_host=connection.reader_host,
+        port=connection.port,
+        database=connection.database,
+        username=connection.username,
+        password=connection.password,
+    )
+    return pulumi.Output.secret(known.apply(build))
+
+
+def redis_secret_data(connection: RedisConnection) -> pulumi.Output[dict[str, str]]:
+    """Keys and values of `platform-redis`, as one secret Output."""
+
+    def build(known: dict[str, str]) -> dict[str, str]:
+        port = int(known["port"])
+        writer, reader = (
+            redis_url(host=host, port=port, password=known["password"])
+            for host in (known["host"], known["reader_host"])
+        )
+        return {
+            "host": known["host"],
+            "reader_host": known["reader_host"],
+            "port": str(port),
+            "username": "default",
+            "password": known["password"] or "",
+            "url": writer,
+            "reader_url": reader,
+            "REDIS_URL": writer,
+            "REDIS_READER_URL": reader,
+        }
+
+    known = pulumi.Output.all(
+        host=connection.host,
+        reader_host=connection.reader_host,
+        port=connection.port,
+        password=connection.password,
+    )
+    return pulumi.Output.secret(known.apply(build))
