@@ -42,6 +42,10 @@ preview: $(READY) ## preview STACK=dev|staging|prod against the sandbox's furnis
 bench: $(READY) ## measure what docs/performance.md reports
 	@$(RUN) -m bench
 
+.PHONY: docs
+docs: $(READY) ## write the generated pages under docs/
+	@$(RUN) -m settings > docs/configuration.md
+
 .PHONY: lock
 lock: $(READY) ## write requirements*.txt from requirements*.in
 	@for each in requirements requirements-dev; do \

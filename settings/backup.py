@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import ValidationInfo, field_validator
 
 from settings.base import Model
-from settings.checks import a_list, flag, refused, text, whole
+from settings.checks import a_list, flag_to_come, refused, text, whole
 
 # API: backup, BackupRuleInput.StartWindowMinutes.
 SHORTEST_START_MINUTES = 60
@@ -22,7 +22,7 @@ _FIELD = "[0-9A-Za-z*,/?#-]+"
 class Backup(Model):
     """One plan, one vault, one daily rule. Off by default, as in the old module."""
 
-    enabled: Annotated[bool, flag()]
+    enabled: Annotated[bool, flag_to_come("AWS Backup plan")]
     vault_name: Annotated[
         # API: backup, BackupVaultName.
         str, text("2 to 50 letters, digits, hyphens and underscores", "[A-Za-z0-9_-]{2,50}")

@@ -87,6 +87,17 @@ def flag() -> Check:
     return Check("true or false", verdict)
 
 
+def flag_to_come(what: str) -> Check:
+    """A flag of a part that this release does not have: true is refused, or somebody would count on it."""
+
+    def verdict(value: Any) -> Verdict:
+        if value is True:
+            return Advice(f"Leave it false: this release has no {what}")
+        return flag().verdict(value)
+
+    return Check(f"false, while this release has no {what}", verdict)
+
+
 def text(
     allowed: str,
     pattern: str,

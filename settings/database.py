@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import SecretStr, ValidationInfo, field_validator
 
@@ -226,10 +226,11 @@ class Database(Store):
 
 def _can_pause(version: str) -> bool:
     major, _, minor = version.partition(".")
-    if not minor:  # a bare major is AWS's current minor
-        return int(major) >= min(AUTO_PAUSE_SINCE)
-    since: Any = AUTO_PAUSE_SINCE.get(int(major), 0 if int(major) > max(AUTO_PAUSE_SINCE) else None)
-    return since is not None and int(minor) >= since
+    if int(major) > max(AUTO_PAUSE_SINCE):
+        return True
+    since = AUTO_PAUSE_SINCE.get(int(major))
+    # A bare major is AWS's current minor.
+    return since is not None and (not minor or int(minor) >= since)
 
 
 def _pausing_versions() -> str:

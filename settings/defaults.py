@@ -107,7 +107,7 @@ _DIFFERENCES: Mapping[str, Mapping[str, Values]] = {
 ENVIRONMENTS = tuple(_DIFFERENCES)
 
 # Of every entry of a list.
-_ENTRIES: Mapping[tuple[str, ...], Values] = {
+ENTRIES: Mapping[tuple[str, ...], Values] = {
     ("migrations",): {
         "versionTable": "alembic_version",
         # Inside the LimitRange of every environment: prod asks for 150m/256Mi at least, dev allows 2/2Gi at most.
@@ -136,7 +136,7 @@ def with_defaults(environment: str, given: Mapping[str, Any]) -> Values:
     for section, values in defaults(environment).items():
         own = given.get(section, {})
         completed[section] = _over({**values, **_giving_way(section, own)}, own) if isinstance(own, dict) else own
-    for (section, *below), entry in _ENTRIES.items():
+    for (section, *below), entry in ENTRIES.items():
         holder, key = (completed[section], below[0]) if below else (completed, section)
         if isinstance(holder, dict) and isinstance(holder.get(key), list):
             holder[key] = [_over(entry, item) if isinstance(item, dict) else item for item in holder[key]]

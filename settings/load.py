@@ -23,7 +23,7 @@ from settings.stack import Settings
 # Nested secrets make their whole top-level key secret, so only these keys can say whether one was in clear.
 SECRETS = (("database", "masterPassword"), ("redis", "authToken"), ("kubernetes", "kubeconfig"))
 
-_SECTIONS = {str(field.alias): name for name, field in Settings.model_fields.items()}
+_SECTIONS = {str(field.alias) for field in Settings.model_fields.values()}
 
 
 def load_settings(
@@ -75,10 +75,8 @@ class _Loading:
                     )
             elif key not in _SECTIONS:
                 self._unknown((key,), Settings)
-            elif value != "":  # what a top-level null arrives as
-                parsed = value if key == "environment" else _parsed(value)
-                if parsed is not None:
-                    yield key, parsed
+            elif value not in ("", "null"):  # what a top-level null arrives as, today and in a future engine
+                yield key, value if key == "environment" else _parsed(value)
 
     def _environment(self) -> str | None:
         if "environment" in self.given:
@@ -107,9 +105,7 @@ class _Loading:
                 value = error["input"]
             self._add(location, value, **{key: advice[key] for key in ("allowed", "do", "instead", "hidden")})
         elif error["type"] == "extra_forbidden":
-            model = _model_at(location[:-1])
-            if model is not None:
-                self._unknown(location, model)
+            self._unknown(location, _model_at(location[:-1]))
         elif error["type"] == "missing":
             self._missing(location)
         else:  # a mapping was expected: pydantic's own word for everything that is not one
@@ -136,7 +132,7 @@ class _Loading:
         advice = f"{do}: {shown(instead)}" if instead is not None else do
         self.problems.append(Problem(path_of(location), received, allowed, advice))
 
-    def _unknown(self, location: Location, model: type[Model]) -> None:
+    def _unknown(self, location: Location, model: type[Model] | None) -> None:
         known = _keys(model)
         key = str(location[-1])
         likely = _most_like(key, known)
@@ -150,12 +146,9 @@ class _Loading:
         self.problems.append(Problem(path, "an unknown key", ", ".join(known), do))
 
     def _missing(self, location: Location) -> None:
-        model, key = _model_at(location[:-1]), location[-1]
-        allowed = "a value"
-        for field in model.model_fields.values() if model else ():
-            if field.alias == key:
-                allowed = next((check.allowed for check in field.metadata if isinstance(check, Check)), allowed)
-        self._add(location, None, allowed, "Add it")
+        field = _field(_model_at(location[:-1]), location[-1])
+        checks = [check.allowed for check in field.metadata if isinstance(check, Check)] if field else []
+        self._add(location, None, "; ".join(checks) or "a value", "Add it")
 
     def _secrets_in_clear(self) -> None:
         for section, key in SECRETS:
@@ -201,8 +194,12 @@ def _most_like(key: str, known: list[str]) -> str | None:
     return plain[found[0]] if found else None
 
 
-def _keys(model: type[Model]) -> list[str]:
-    return [str(field.alias) for field in model.model_fields.values()]
+def _keys(model: type[Model] | None) -> list[str]:
+    return [str(field.alias) for field in model.model_fields.values()] if model else []
+
+
+def _field(model: type[Model] | None, key: str | int) -> FieldInfo | None:
+    return next((field for field in model.model_fields.values() if field.alias == key), None) if model else None
 
 
 def _model_at(location: Location) -> type[Model] | None:
@@ -210,17 +207,13 @@ def _model_at(location: Location) -> type[Model] | None:
     annotation: Any = Settings
     for part in location:
         if isinstance(annotation, type) and issubclass(annotation, Model):
-            annotation = _annotation(annotation, str(part))
+            field = _field(annotation, part)
+            annotation = field.annotation if field else None
         else:
+            # The entry of a list (`tuple[X, ...]`) or of a map (`Mapping[str, X]`).
             annotation = get_args(annotation)[0 if get_origin(annotation) is tuple else -1]
         annotation = _without_wrapping(annotation)
     return annotation if isinstance(annotation, type) and issubclass(annotation, Model) else None
-
-
-def _annotation(model: type[Model], key: str) -> Any:
-    fields: Iterator[FieldInfo] = (field for field in model.model_fields.values() if field.alias == key)
-    field = next(fields, None)
-    return field.annotation if field else None
 
 
 def _without_wrapping(annotation: Any) -> Any:

@@ -70,9 +70,7 @@ class Migration(Model):
     name: Annotated[str, dns_label("a service's name", longest=NAME_LENGTH)]
     image: Annotated[
         str,
-        text(
-            "an image with a tag or a digest, like ghcr.io/meetinity/user-service:migrations-1.0.0", _IMAGE, longest=512
-        ),
+        text("an image with a tag or a digest, like ghcr.io/meetinity/user-service:migrations-1.0.0", _IMAGE),
     ]
     command: Annotated[
         tuple[Annotated[str, text("a word of the command, in quotes if it looks like a number", r"[^\x00]+")], ...],

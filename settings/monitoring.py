@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ValidationInfo, field_validator
 
 from settings.base import Model
-from settings.checks import a_list, flag, one_of, refused, text, whole
+from settings.checks import a_list, flag_to_come, one_of, refused, text, whole
 
 PERCENT = (1, 100)
 _ARN = r"arn:aws[a-z-]*:(sqs|lambda):[a-z0-9-]+:[0-9]{12}:\S+"
@@ -33,9 +33,9 @@ class Subscriber(Model):
 class Monitoring(Model):
     """What watches the stores. Off until asked for."""
 
-    alarms_enabled: Annotated[bool, flag()]
-    exporters_enabled: Annotated[bool, flag()]
-    dashboards_enabled: Annotated[bool, flag()]
+    alarms_enabled: Annotated[bool, flag_to_come("alarms")]
+    exporters_enabled: Annotated[bool, flag_to_come("exporters")]
+    dashboards_enabled: Annotated[bool, flag_to_come("dashboards")]
     database_cpu_percent: Annotated[int, whole(*PERCENT, "percent")]
     redis_cpu_percent: Annotated[int, whole(*PERCENT, "percent")]
     redis_memory_percent: Annotated[int, whole(*PERCENT, "percent")]

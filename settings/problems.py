@@ -37,7 +37,9 @@ class SettingsError(ValueError):
         self.problems = tuple(dict.fromkeys(problems))
         count = "1 error" if len(self.problems) == 1 else f"{len(self.problems)} errors"
         lines = "\n".join(f"  {problem}" for problem in self.problems)
-        super().__init__(f"the configuration of stack {stack!r} has {count}; nothing was changed:\n{lines}")
+        message = f"the configuration of stack {stack!r} has {count}; nothing was changed:\n{lines}"
+        # JSON may hold lone surrogates, which no terminal and no engine takes.
+        super().__init__(message.encode("utf-8", "backslashreplace").decode())
 
 
 def path_of(location: Location) -> str:
@@ -69,4 +71,6 @@ def shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "a list" if value else "an empty list"
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE_SHOWN else f"{text[:LONGEST_VALUE_SHOWN]}… ({len(value)} characters)"
+    if len(text) <= LONGEST_VALUE_SHOWN:
+        return text
+    return f"{text[:LONGEST_VALUE_SHOWN]}… ({len(str(value))} characters)"

@@ -122,6 +122,13 @@ class Redis(Store):
             raise refused(f"a window clear of snapshotWindow ({snapshots})", "Move one of the two")
         return window
 
+    @field_validator("at_rest_encryption_enabled")
+    @classmethod
+    def _key_needs_encryption(cls, enabled: bool, info: ValidationInfo) -> bool:
+        if not enabled and info.data.get("kms_key_id") is not None:
+            raise refused("true while kmsKeyId is set", "Encrypt data at rest, or take kmsKeyId out")
+        return enabled
+
     @field_validator("auth_token")
     @classmethod
     def _token_needs_tls(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:

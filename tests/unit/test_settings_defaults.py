@@ -289,6 +289,84 @@ def test_restores_of_every_kind_are_taken() -> None:
     assert (restore.generation, restore.point_in_time) == ("main", "2026-11-23T12:59:59+01:00")
 
 
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-1111-2222-3333-444455556666"
+AT_THE_LIMITS: list[dict[str, Any]] = [
+    {"tags": {"k" * 128: "v" * 256, "cost-centre": ""}},
+    {"kubernetes": {"clusterName": "c" * 100, "namespace": "n" * 63, "createNamespace": True}},
+    {"database": {"engineVersion": "11", "dbName": "d" * 63, "masterUsername": "u" * 16, "kmsKeyId": KEY}},
+    {"database": {"engineVersion": "18.6", "instanceCount": 1, "port": 1150, "backupRetentionPeriod": 1}},
+    {"database": {"instanceCount": 16, "port": 65535, "backupRetentionPeriod": 35, "monitoringInterval": 0}},
+    {"database": {"performanceInsightsRetentionPeriod": 731, "storageType": "aurora-iopt1"}},
+    {"database": {"performanceInsightsRetentionPeriod": 31 * 23, "monitoringInterval": 1}},
+    {"database": {"performanceInsightsRetentionPeriod": 465, "databaseInsightsMode": "advanced"}},
+    {"database": {"preferredBackupWindow": "23:45-00:15", "preferredMaintenanceWindow": "sun:23:15-sun:23:45"}},
+    {"database": {"serverless": {"minCapacity": 0, "maxCapacity": 1, "secondsUntilAutoPause": 300}}},
+    {"database": {"serverless": {"minCapacity": 0, "maxCapacity": 256, "secondsUntilAutoPause": 86400}}},
+    {"database": {"engineVersion": "16.2", "serverless": {"minCapacity": 0.5, "maxCapacity": 0.5 + 0.5}}},
+    {"database": {"serverless": {"minCapacity": 256, "maxCapacity": 256}}},
+    {"database": {"generations": {"main": {"restore": {"snapshot": "s" * 255}}, "g" * 12: {}}}},
+    {
+        "database": {
+            "generations": {"main": {}, "a": {"restore": {"generation": "main", "pointInTime": "2026-11-23T12:00:00Z"}}}
+        }
+    },
+    {"redis": {"numCacheClusters": 1, "automaticFailoverEnabled": False, "multiAzEnabled": False, "port": 1}},
+    {"redis": {"numCacheClusters": 2, "multiAzEnabled": False, "automaticFailoverEnabled": False, "port": 65535}},
+    {"redis": {"numCacheClusters": 6, "snapshotRetentionLimit": 0, "kmsKeyId": KEY, "parameterGroupFamily": "redis7"}},
+    {"redis": {"snapshotRetentionLimit": 35, "atRestEncryptionEnabled": False, "parameterGroupName": "p" * 255}},
+    {"redis": {"snapshotWindow": "23:30-00:30", "maintenanceWindow": "mon:00:30-mon:01:30"}},
+    {"redis": {"transitEncryptionEnabled": False}},
+    {"migrations": [{"name": "m" * 44, "image": "a:1", "command": ["b"], "deadlineSeconds": 1, "revision": "0010"}]},
+    {"migrations": [{"name": "m", "image": "a:1", "command": ["b"], "deadlineSeconds": 86400, "versionTable": "s.t"}]},
+    {
+        "migrations": [
+            {
+                "name": "m",
+                "image": "a:1",
+                "command": ["b"],
+                "resources": {
+                    "requests": {"cpu": "1000m", "memory": "1Gi"},
+                    "limits": {"cpu": "1", "memory": "1024Mi"},
+                },
+            }
+        ]
+    },
+    {"migrations": [{"name": "m", "image": "a:1", "command": ["b", "b"], "resources": {"limits": {"cpu": "0.5"}}}]},
+    {"access": {"readers": [{"kind": "User", "name": "r" * 253}, {"kind": "Group", "name": "r" * 253}]}},
+    {"backup": {"vaultName": "ab", "planName": "p" * 50, "startWindow": 60, "completionWindow": 1, "deleteAfter": 1}},
+    {"backup": {"vaultName": "v" * 50, "coldStorageAfter": 30, "deleteAfter": 120, "startWindow": 52_560_000}},
+    {"backup": {"coldStorageAfter": 36_410, "deleteAfter": 36_500, "additionalResourceArns": ["arn:aws:s3:::bucket"]}},
+    {"monitoring": {"alarmsEnabled": False, "databaseCpuPercent": 1, "redisCpuPercent": 100}},
+    {"monitoring": {"subscribers": [{"protocol": "email", "endpoint": "data-ops@meetinity.example"}]}},
+]
+
+
+@pytest.mark.parametrize("config", AT_THE_LIMITS)
+def test_values_at_their_limits_are_taken(config: dict[str, Any]) -> None:
+    assert load(config)
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("database", {"masterPassword": "!#%&" + "p" * 4}),
+        ("database", {"masterPassword": "p" * 41}),
+        ("redis", {"authToken": "!&#$^<>-" + "t" * 8}),
+        ("redis", {"authToken": "t" * 128}),
+    ],
+)
+def test_secrets_at_their_limits_are_taken(section: str, values: dict[str, Any]) -> None:
+    assert load({section: values}, secret=[section])
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [("database", {"masterPassword": "p" * 42}), ("redis", {"authToken": "t" * 129})],
+)
+def test_secrets_beyond_their_limits_are_not(section: str, values: dict[str, Any]) -> None:
+    assert "1 error" in str(refusal({section: values}, secret=[section]))
+
+
 @pytest.mark.parametrize(
     "image",
     [

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from settings import Problem
+from settings import Problem, Settings, SettingsError
+from settings.access import Access, Reader
+from settings.backup import Backup
+from settings.base import Model
+from settings.database import Database, Serverless
+from settings.generations import DatabaseRestore
+from settings.kubernetes import Kubernetes
+from settings.migrations import Amounts, Migration, Resources
+from settings.monitoring import Monitoring, Subscriber
+from settings.network import Network
+from settings.redis import Redis
 from tests.unit.stack_config import load, refusal
 
 UNQUOTED = "Put it in quotes: YAML rewrites what looks like a number"
@@ -95,6 +109,9 @@ GENERAL = {
 
 TAGS = {
     "standard tag": Bad({"tags": {"Project": "x"}}, "tags.Project", '"Project"', "not Environment, Project, Name"),
+    "tag key too long": Bad(
+        {"tags": {"k" * 129: "v"}}, f"tags.{'k' * 129}", f'"{"k" * 99}… (129 characters)', "at most 128"
+    ),
     "standard tag in small letters": Bad({"tags": {"name": "x"}}, "tags.name", '"name"', "not Environment, Project"),
     "tag of AWS's own": Bad({"tags": {"aws:x": "1"}}, 'tags["aws:x"]', '"aws:x"', "without aws: in front"),
     "tag key with a bad character": Bad({"tags": {"a&b": "1"}}, 'tags["a&b"]', '"a&b"', "letters, digits, blanks"),
@@ -180,8 +197,17 @@ KUBERNETES = {
         "where kubernetes has no clusterName to look them up from",
         "Set privateSubnetIds",
     ),
+    "cluster name too long": Bad(
+        {"kubernetes": {"clusterName": "c" * 101}},
+        "kubernetes.clusterName",
+        f'"{"c" * 99}… (101 characters)',
+        "at most 100",
+    ),
     "cluster name with a blank": Bad(
         {"kubernetes": {"clusterName": "my eks"}}, "kubernetes.clusterName", '"my eks"', "an EKS cluster's name"
+    ),
+    "namespace too long": Bad(
+        {"kubernetes": {"namespace": "n" * 64}}, "kubernetes.namespace", f'"{"n" * 64}"', "at most 63"
     ),
     "namespace with an underscore": Bad(
         {"kubernetes": {"namespace": "Data_Dev"}}, "kubernetes.namespace", '"Data_Dev"', "at most 63", '"data-dev"'
@@ -216,7 +242,7 @@ DATABASE = {
         {"database": {"instance_count": 2}}, "database.instance_count", "an unknown key", "name", "instanceCount?"
     ),
     "name in capitals": database("name", "Meet_DB", '"Meet_DB"', "lower-case letters", 'like that: "meet-db"'),
-    "name with two hyphens": database("name", "a--b", '"a--b"', "single hyphens"),
+    "name with two hyphens": database("name", "a--b", '"a--b"', "single hyphens", "Correct it"),
     "name too long for the instances": database(
         "name", "a" * 58, f'"{"a" * 58}"', "at most 63 characters; this makes one of 64", "Shorten it by 1"
     ),
@@ -249,6 +275,12 @@ DATABASE = {
     "backup window of another form": database("preferredBackupWindow", "3:00-4:00", '"3:00-4:00"', "hh:mm-hh:mm"),
     "backup window too short": database(
         "preferredBackupWindow", "03:00-03:29", '"03:00-03:29"', "at least 30 minutes", "Make it at least 30"
+    ),
+    "backup window too short over midnight": database(
+        "preferredBackupWindow", "23:50-00:15", '"23:50-00:15"', "at least 30 minutes"
+    ),
+    "maintenance window too short over the end of the week": database(
+        "preferredMaintenanceWindow", "sun:23:50-mon:00:15", '"sun:23:50-mon:00:15"', "at least 30 minutes"
     ),
     "backup window of no length": database("preferredBackupWindow", "03:00-03:00", '"03:00-03:00"', "30 minutes"),
     "maintenance window in capitals": database(
@@ -291,6 +323,9 @@ DATABASE = {
     "storage of another engine": database("storageType", "gp3", '"gp3"', "one of aurora, aurora-iopt1"),
     "Insights retention that AWS does not offer": database(
         "performanceInsightsRetentionPeriod", 94, "94", "7, 731, or 31 times 1 to 23"
+    ),
+    "Insights retention of 24 months by days": database(
+        "performanceInsightsRetentionPeriod", 744, "744", "7, 731, or 31 times 1 to 23"
     ),
     "Insights retention without Insights": database(
         "performanceInsightsRetentionPeriod",
@@ -421,6 +456,9 @@ REDIS = {
     "family left behind by the engine": redis(
         "parameterGroupFamily", "redis7", '"redis7"', "valkey8, the family of valkey 8.2", engine="valkey"
     ),
+    "parameter group's name too long": redis(
+        "parameterGroupName", "p" * 256, f'"{"p" * 99}… (256 characters)', "at most 255"
+    ),
     "node type of the database": redis("nodeType", "db.r6g.large", '"db.r6g.large"', "like cache.r6g.large"),
     "seven nodes": redis("numCacheClusters", 7, "7", "nodes from 1 to 6"),
     "one node with multi-AZ": redis(
@@ -455,6 +493,13 @@ REDIS = {
         "maintenanceWindow", "sun:03:30-sun:04:30", '"sun:03:30-sun:04:30"', "clear of snapshotWindow (03:00-04:00)"
     ),
     "retention of 36 days": redis("snapshotRetentionLimit", 36, "36", "days from 0 to 35"),
+    "key without encryption": redis(
+        "atRestEncryptionEnabled",
+        False,
+        "false",
+        "true while kmsKeyId is set",
+        kmsKeyId="arn:aws:kms:eu-west-1:123456789012:key/mrk-0a1b",
+    ),
     "token too short": Bad(
         {"redis": {"authToken": "a" * 15}},
         "redis.authToken",
@@ -551,6 +596,9 @@ GENERATIONS = {
         generation="main",
         pointInTime="2026-02-30T08:00:00Z",
     ),
+    "snapshot's name too long": restore(
+        ".snapshot", f'"{"s" * 99}… (256 characters)', "at most 255 characters", snapshot="s" * 256
+    ),
     "time in the future": restore(
         ".pointInTime",
         '"2026-11-23T12:00:01Z"',
@@ -613,6 +661,7 @@ MIGRATIONS = {
     "entry that is text": Bad(
         {"migrations": ["user-service"]}, "migrations[0]", "a value that is not shown", "a mapping with the keys name"
     ),
+    "version table too long": migration(".versionTable", f'"{"v" * 64}"', "a table's name", versionTable="v" * 64),
     "version table with a blank": migration(".versionTable", '"my table"', "a table's name", versionTable="my table"),
     "version table with capitals": migration(
         ".versionTable", '"Public.Version"', "lower-case", '"public.version"', versionTable="Public.Version"
@@ -648,6 +697,7 @@ ACCESS = {
     "account's name in capitals": reader(
         ".name", '"Reader"', "a ServiceAccount's name: lower-case", kind="ServiceAccount", name="Reader"
     ),
+    "name too long": reader(".name", f'"{"r" * 99}… (254 characters)', "at most 253", name="r" * 254),
     "unknown Secret": reader(".secrets[0]", '"platform-db"', "one of platform-database", secrets=["platform-db"]),
     "no Secret": reader(".secrets", "an empty list", "platform-database and platform-redis", secrets=[]),
     "Secret twice": reader(".secrets[1]", '"platform-redis"', "every entry once", secrets=["platform-redis"] * 2),
@@ -663,6 +713,9 @@ ACCESS = {
 }
 
 BACKUP = {
+    "a plan that this release cannot make": Bad(
+        {"backup": {"enabled": True}}, "backup.enabled", "true", "false, while this release has no AWS Backup plan"
+    ),
     "vault's name with a dot": Bad({"backup": {"vaultName": "a.b"}}, "backup.vaultName", '"a.b"', "2 to 50 letters"),
     "plan's name too long": Bad({"backup": {"planName": LONG_NAME * 2}}, "backup.planName", f'"{LONG_NAME * 2}"', "50"),
     "schedule of five fields": Bad(
@@ -685,6 +738,9 @@ BACKUP = {
 }
 
 MONITORING = {
+    "alarms that this release cannot make": Bad(
+        {"monitoring": {"alarmsEnabled": True}}, "monitoring.alarmsEnabled", "true", "false, while this release has no"
+    ),
     "threshold above all": Bad(
         {"monitoring": {"redisMemoryPercent": 101}}, "monitoring.redisMemoryPercent", "101", "percent from 1 to 100"
     ),
@@ -693,6 +749,12 @@ MONITORING = {
         "monitoring.subscribers[0].endpoint",
         "a value that is not shown",
         "an endpoint of protocol https",
+    ),
+    "subscriber that is no address": Bad(
+        {"monitoring": {"subscribers": [{"protocol": "https", "endpoint": "https://pager/key 1"}]}},
+        "monitoring.subscribers[0].endpoint",
+        "a value that is not shown",
+        "an address, https URL or ARN",
     ),
     "unknown protocol": Bad(
         {"monitoring": {"subscribers": [{"protocol": "pigeon", "endpoint": "loft"}]}},
@@ -797,6 +859,65 @@ def test_one_node_with_the_default_failover_is_told_about_both_settings() -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("request_", "limit"),
+    [
+        ("1001", "1k"),
+        ("1001k", "1M"),
+        ("1001M", "1G"),
+        ("1025", "1Ki"),
+        ("1025Ki", "1Mi"),
+        ("1025Mi", "1Gi"),
+        ("1.1Gi", "1Gi"),
+    ],
+)
+def test_memory_is_compared_across_units(request_: str, limit: str) -> None:
+    def migrations(lower: str, upper: str) -> dict[str, Any]:
+        resources = {"requests": {"memory": lower}, "limits": {"memory": upper}}
+        return {"migrations": [{"name": "a", "image": "a:1", "command": ["b"], "resources": resources}]}
+
+    assert "1 error" in str(refusal(migrations(request_, limit)))
+    assert load(migrations(limit, request_))
+
+
+def test_cpu_is_compared_across_units() -> None:
+    def migrations(lower: str, upper: str) -> dict[str, Any]:
+        resources = {"requests": {"cpu": lower}, "limits": {"cpu": upper}}
+        return {"migrations": [{"name": "a", "image": "a:1", "command": ["b"], "resources": resources}]}
+
+    assert load(migrations("500m", "0.5"))
+    assert load(migrations("0.5", "500m"))
+    assert "1 error" in str(refusal(migrations("0.5", "499m")))
+
+
+def test_an_error_in_one_key_makes_no_false_one_in_another() -> None:
+    error = refusal(
+        {
+            "database": {
+                "preferredBackupWindow": "3-4",
+                "performanceInsightsEnabled": "no",
+                "databaseInsightsMode": "advanced",
+                "performanceInsightsRetentionPeriod": 465,
+                "serverless": {"minCapacity": "0", "maxCapacity": 1, "secondsUntilAutoPause": 300},
+            },
+            "redis": {
+                "numCacheClusters": "1",
+                "engine": "Valkey",
+                "engineVersion": "8.1",
+                "parameterGroupFamily": "valkey8",
+            },
+        }
+    )
+
+    assert [problem.path.removeprefix("meetinity-data:") for problem in error.problems] == [
+        "database.preferredBackupWindow",
+        "database.performanceInsightsEnabled",
+        "database.serverless.minCapacity",
+        "redis.engine",
+        "redis.numCacheClusters",
+    ]
+
+
 def test_generations_that_come_from_each_other_are_refused_on_both_sides() -> None:
     restores = {
         "a": {"restore": {"generation": "b", "pointInTime": "latest"}},
@@ -832,6 +953,58 @@ def test_a_line_reads_as_key_value_rule_and_remedy() -> None:
 @pytest.mark.parametrize("text", ["{", "[1, 2", "[" * 100_000, "9" * 5000], ids=["cut", "list", "deep", "endless"])
 def test_text_that_is_no_json_is_refused_and_not_a_traceback(text: str) -> None:
     assert [problem.path for problem in refusal({"database": text}).problems] == ["meetinity-data:database"]
+
+
+NUMBERS: list[Any] = [0, -1, 10**300, 1.5, NAN]
+ODD: list[Any] = [None, True, *NUMBERS, "", "x", "\ud800", [], [None], [[]], [{}], ["x"], {}, {"a": {}}, {"main": 1}]
+HOLDERS: dict[str, tuple[type[Model], Callable[[Any], dict[str, Any]]]] = {
+    "network": (Network, lambda it: {"network": it}),
+    "kubernetes": (Kubernetes, lambda it: {"kubernetes": it}),
+    "database": (Database, lambda it: {"database": it}),
+    "serverless": (Serverless, lambda it: {"database": {"serverless": it}}),
+    "restore": (DatabaseRestore, lambda it: {"database": {"generations": {"main": {"restore": it}}}}),
+    "redis": (Redis, lambda it: {"redis": it}),
+    "migration": (Migration, lambda it: {"migrations": [it, it]}),
+    "resources": (Resources, lambda it: {"migrations": [{"resources": it}]}),
+    "amounts": (Amounts, lambda it: {"migrations": [{"resources": {"limits": it, "requests": it}}]}),
+    "access": (Access, lambda it: {"access": it}),
+    "reader": (Reader, lambda it: {"access": {"readers": [it, it]}}),
+    "backup": (Backup, lambda it: {"backup": it}),
+    "monitoring": (Monitoring, lambda it: {"monitoring": it}),
+    "subscriber": (Subscriber, lambda it: {"monitoring": {"subscribers": [it]}}),
+}
+
+
+def printable_or_sound(config: dict[str, Any]) -> bool:
+    try:
+        load({section: json.dumps(value) for section, value in config.items()})
+    except SettingsError as error:
+        return bool(error.problems) and bool(str(error).encode())
+    return True
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_whatever_stands_at_a_known_key_the_answer_is_settings_or_an_error_that_can_be_printed(holder: str) -> None:
+    model, within = HOLDERS[holder]
+    for field in model.model_fields.values():
+        for odd in ODD:
+            assert printable_or_sound(within({str(field.alias): odd})), (field.alias, odd)
+    for odd in ODD:
+        assert printable_or_sound(within(odd)), odd
+
+
+texts = st.text(st.characters(), max_size=5)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(texts, below, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(section=st.sampled_from(sorted(str(field.alias) for field in Settings.model_fields.values())), value=anything)
+def test_any_json_at_all_is_taken_or_refused_and_never_a_traceback(section: str, value: Any) -> None:
+    assert printable_or_sound({section: value})
 
 
 def test_null_is_the_same_as_absent_where_a_key_is_optional() -> None:
