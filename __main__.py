@@ -36,17 +36,21 @@ namespace: pulumi.Input[str] = settings.kubernetes.namespace
 if settings.kubernetes.create_namespace:
     namespace = kubernetes.core.v1.Namespace("namespace", metadata={"name": namespace}, opts=in_cluster).metadata.name
 
-secrets = ConnectionSecrets("connections", secrets_args(settings, namespace, network, database, redis), opts=in_cluster)
+
+def after(*resources: pulumi.Resource) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=resources))
+
+
+# A cluster has its endpoint before an instance answers there: the Secrets wait for the stores whole.
+secrets = ConnectionSecrets(
+    "connections", secrets_args(settings, namespace, network, database, redis), opts=after(database, redis)
+)
 
 # After the Secrets, and before anything that rolls services out.
-migrations = [
+for migration in settings.migrations:
     MigrationJob(
-        f"{migration.name}-migration",
-        migration_args(settings, migration, namespace, access),
-        opts=pulumi.ResourceOptions.merge(in_cluster, pulumi.ResourceOptions(depends_on=[secrets])),
+        f"{migration.name}-migration", migration_args(settings, migration, namespace, access), opts=after(secrets)
     )
-    for migration in settings.migrations
-]
 
 outputs = {
     "database_endpoint": database.endpoint,

@@ -123,11 +123,20 @@ def test_what_holds_data_is_protected_except_where_the_stack_says_otherwise(reco
         assert all(each.protect for each in recording.all(type_))
 
 
-def test_migrations_wait_for_the_secrets(recording):
-    order = [each.type for each in recording]
-    assert order.index("kubernetes:batch/v1:Job") > max(
-        place for place, type_ in enumerate(order) if type_ == "kubernetes:core/v1:Secret"
-    )
+@pytest.mark.parametrize(
+    ("before", "component"),
+    [
+        ("aws:rds/clusterInstance:ClusterInstance", "meetinity:data:ConnectionSecrets"),
+        ("aws:elasticache/replicationGroup:ReplicationGroup", "meetinity:data:ConnectionSecrets"),
+        ("kubernetes:core/v1:Secret", "meetinity:data:MigrationJob"),
+        ("kubernetes:networking.k8s.io/v1:NetworkPolicy", "meetinity:data:MigrationJob"),
+    ],
+)
+def test_stores_come_first_then_secrets_then_migrations(recording, before, component):
+    """A cluster has its endpoint minutes before its first instance answers: a migration must not run then."""
+    waits_for = recording.one(component).depends_on
+    for each in recording.all(before):
+        assert any(urn.endswith(f"{each.type}::{each.name}") for urn in waits_for), each.name
 
 
 def test_stores_stand_in_the_private_subnets_in_a_stable_order(recording):
