@@ -91,7 +91,10 @@ def _explain(core: client.CoreV1Api, namespace: str, job: str, service: str, sec
         for status in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
             ended, waiting = status.state.terminated, status.state.waiting
             if ended and ended.exit_code != 0:
-                log = core.read_namespaced_pod_log(pod_name, namespace, container=status.name, tail_lines=LAST_LINES)
+                # Undecoded: the client's own decoding of plain text gives the repr of bytes.
+                log = core.read_namespaced_pod_log(
+                    pod_name, namespace, container=status.name, tail_lines=LAST_LINES, _preload_content=False
+                ).data.decode(errors="replace")
                 lines = redact(log, _secret_values(core, namespace, secret_name)).rstrip().splitlines()
                 written = "\n".join(f"  | {line}" for line in lines) or "  | (it wrote nothing)"
                 return (
