@@ -191,4 +191,5 @@ def migration_args(
         resources=migration.resources.model_dump(exclude_none=True),
         deadline_seconds=migration.deadline_seconds,
         kubeconfig=access.kubeconfig,
+        context=access.context,
     )

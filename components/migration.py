@@ -12,7 +12,7 @@ from typing import Any, cast
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.migration_report import report_failure, report_success
+from components.migration_report import Cluster, report_failure, report_success
 from components.secrets import DATABASE_SECRET, LABELS
 
 # Any image with psql does; this one is small, official and pinned.
@@ -74,6 +74,8 @@ class MigrationJobArgs:
     check_image: str = CHECK_IMAGE
     kubeconfig: pulumi.Input[str] | None = None
     """For the report on success or failure; None uses the machine's own Kubernetes configuration."""
+    context: str | None = None
+    """Of the machine's own configuration; None is its current one."""
 
 
 class MigrationJob(pulumi.ComponentResource):
@@ -208,14 +210,14 @@ def pod_template(args: MigrationJobArgs, service_account: str) -> dict[str, Any]
 def _hooks(name: str, args: MigrationJobArgs) -> pulumi.ResourceHookBinding:
     """The Kubernetes provider's own error names neither pod nor cause, so the program asks the cluster."""
 
-    async def kubeconfig() -> str | None:
-        return await pulumi.Output.from_input(args.kubeconfig).future()
+    async def cluster() -> Cluster:
+        return Cluster(await pulumi.Output.from_input(args.kubeconfig).future(), args.context)
 
     async def on_success(hook: pulumi.ResourceHookArgs) -> None:
-        await report_success(hook.new_outputs or {}, args.service, await kubeconfig())
+        await report_success(hook.new_outputs or {}, args.service, await cluster())
 
     async def on_error(hook: pulumi.ErrorHookArgs) -> bool:
-        await report_failure(hook.new_inputs or {}, args.service, args.secret_name, await kubeconfig())
+        await report_failure(hook.new_inputs or {}, args.service, args.secret_name, await cluster())
         return False
 
     return pulumi.ResourceHookBinding(

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -28,7 +29,15 @@ _URL_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@]+@", re
 _HARMLESS_KEYS = frozenset({"host", "reader_host", "port", "database", "username"})
 
 
-async def report_success(job: Mapping[str, Any], service: str, kubeconfig: str | None) -> None:
+@dataclass(frozen=True)
+class Cluster:
+    """Whom to ask: a kubeconfig, or a context of the machine's own one."""
+
+    kubeconfig: str | None
+    context: str | None
+
+
+async def report_success(job: Mapping[str, Any], service: str, cluster: Cluster) -> None:
     """Say which revision the Job of these outputs proved."""
     namespace, name = _identity(job)
 
@@ -39,15 +48,15 @@ async def report_success(job: Mapping[str, Any], service: str, kubeconfig: str |
                     return str(status.state.terminated.message).strip()
         return "unknown (its pod is gone)"
 
-    found = await _ask(kubeconfig, revision)
+    found = await _ask(cluster, revision)
     if found is not None:
         pulumi.log.info(f"migration {service}: the database is at revision {found} (Job {namespace}/{name})")
 
 
-async def report_failure(job: Mapping[str, Any], service: str, secret_name: str, kubeconfig: str | None) -> None:
+async def report_failure(job: Mapping[str, Any], service: str, secret_name: str, cluster: Cluster) -> None:
     """Say which pod of the Job of these inputs failed, how, and what it wrote last; no secret is repeated."""
     namespace, name = _identity(job)
-    text = await _ask(kubeconfig, lambda core: _explain(core, namespace, name, service, secret_name))
+    text = await _ask(cluster, lambda core: _explain(core, namespace, name, service, secret_name))
     if text is not None:
         pulumi.log.error(text)
 
@@ -57,19 +66,19 @@ def _identity(job: Mapping[str, Any]) -> tuple[str, str]:
     return str(metadata.get("namespace", "default")), str(metadata.get("name", ""))
 
 
-async def _ask(kubeconfig: str | None, question: Any) -> str | None:
+async def _ask(cluster: Cluster, question: Callable[[client.CoreV1Api], str]) -> str | None:
     import yaml
     from kubernetes import client, config
     from urllib3.exceptions import HTTPError
 
     def ask() -> str:
         api = (
-            config.new_client_from_config_dict(yaml.safe_load(kubeconfig))
-            if kubeconfig is not None
-            else config.new_client_from_config()
+            config.new_client_from_config_dict(yaml.safe_load(cluster.kubeconfig))
+            if cluster.kubeconfig is not None
+            else config.new_client_from_config(context=cluster.context)
         )
         with api:
-            return str(question(client.CoreV1Api(api)))
+            return question(client.CoreV1Api(api))
 
     try:
         return await asyncio.to_thread(ask)

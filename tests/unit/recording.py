@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,10 @@ SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
 SIGNATURE_KEY = "4dabf18193072939515e22adb298388d"
 
 PRIVATE_SUBNETS = {"subnet-b": "10.0.2.0/24", "subnet-a": "10.0.1.0/24", "subnet-c": "10.0.3.0/24"}
+
+
+_LOOP = asyncio.new_event_loop()
+atexit.register(_LOOP.close)
 
 
 def is_secret(value: Any) -> bool:
@@ -145,6 +151,7 @@ def record(build: Callable[[], Any], *, stack: str = "dev") -> Recording:
     """Run `build` as a Pulumi program to its end and tell what it registered."""
     recording = Recording()
     monitor = _Monitor(recording)
+    asyncio.set_event_loop(_LOOP)  # whatever a test before has done to the thread's
     pulumi.runtime.set_mocks(monitor.mocks, project="meetinity-data", stack=stack, preview=False, monitor=monitor)
     pulumi.runtime.test(build)()
     return recording
