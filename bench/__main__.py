@@ -20,6 +20,7 @@ import yaml
 from bench.measure import Measured, run
 from sandbox import lifecycle, stack
 from sandbox.instance import CHECKOUT, NAME_VARIABLE, Instance
+from sandbox.progress import Progress
 
 ROUNDS = 9
 SLOPE_ROUNDS = 3
@@ -85,7 +86,7 @@ def _programs(instance: Instance, environment: Environment) -> tuple[Program, Pr
     committed = yaml.safe_load((directory / f"Pulumi.{stack.LOCAL}.yaml").read_text())
 
     def ours(databases: int) -> dict[str, Any]:
-        generations = {"main": {}, **{f"g{number}": {} for number in range(2, databases + 1)}}
+        generations: dict[str, Any] = {"main": {}, **{f"g{number}": {} for number in range(2, databases + 1)}}
         database = {"serving": "main", "generations": generations}
         return {**committed, "config": {**committed["config"], "meetinity-data:database": database}}
 
@@ -202,18 +203,19 @@ def _make_up() -> None:
 def main() -> None:
     os.environ[NAME_VARIABLE] = "bench"
     instance = Instance.current()
-    lifecycle.reset(instance)
+    report = Progress()
+    lifecycle.reset(instance, report)
     instance = Instance.current()
     try:
-        environment = lifecycle.up(instance)
+        environment = lifecycle.environment(instance, lifecycle.up(instance, report))
         ours, bare = _programs(instance, environment)
         _no_change(ours, bare)
         _where(instance, environment, lambda: _median([ours.preview() for _ in range(5)]).seconds)
         _slope(ours, bare)
-        lifecycle.down(instance)
+        lifecycle.down(instance, report)
         _make_up()
     finally:
-        lifecycle.reset(instance)
+        lifecycle.reset(instance, report)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The whole platform on one machine: real engine, real Kubernetes API, real PostgreSQL and Redis."""

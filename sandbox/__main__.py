@@ -1,0 +1,123 @@
+"""`python -m sandbox`: the whole platform on this machine."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sandbox import images, lifecycle, stack
+from sandbox.errors import SandboxError
+from sandbox.instance import Instance
+from sandbox.progress import Progress
+
+
+class _Commands(click.Group):
+    """Turns what a person can act on into one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            if sys.platform != "linux":
+                raise SandboxError(f"the sandbox needs Linux; this is {sys.platform}. A Linux container or VM will do")
+            return super().invoke(ctx)
+        except SandboxError as error:
+            click.echo(f"sandbox: {error}", err=True)
+            ctx.exit(1)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            click.echo(
+                f"sandbox: the disk is full, {error.filename} cannot be written; make room and try again", err=True
+            )
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo(
+                "sandbox: interrupted; the same command goes on from here, `make down` stops what runs", err=True
+            )
+            ctx.exit(130)
+
+
+@click.group(cls=_Commands, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    pass
+
+
+@main.command()
+@click.option("--deploy", is_flag=True, help="Then bring the `local` stack up in it.")
+def up(*, deploy: bool) -> None:
+    """Start whatever does not run yet."""
+    instance = Instance.current()
+    tools = lifecycle.up(instance, Progress())
+    if deploy:
+        sys.exit(stack.deploy(lifecycle.environment(instance, tools)))
+    click.echo("The sandbox is up: `source sandbox/activate` for a shell in it, `make down` to stop it.", err=True)
+
+
+@main.command()
+def down() -> None:
+    """Stop every process; the state stays."""
+    lifecycle.down(Instance.current(), Progress())
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(*, yes: bool) -> None:
+    """Stop every process and delete the state."""
+    instance = Instance.current()
+    if not yes:
+        if not sys.stdin.isatty():
+            raise SandboxError(f"reset deletes {instance.state} with everything in it: say --yes")
+        click.confirm(f"Delete {instance.state}: databases, cluster and Pulumi state?", abort=True, err=True)
+    lifecycle.reset(instance, Progress())
+
+
+@main.command()
+def status() -> None:
+    """Show what runs."""
+    instance = Instance.current()
+    click.echo(f"sandbox {instance.name}   state {instance.state}")
+    click.echo(f"Kubernetes {instance.kubernetes_endpoint}   AWS {instance.aws_endpoint}\n")
+    rows = [("NAME", "PROCESS", "UP FOR", "MEMORY"), *lifecycle.status(instance)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@main.command()
+@click.option("--restore", is_flag=True, help="Print what brings back the present environment instead.")
+def env(*, restore: bool) -> None:
+    """Print the shell commands that set up the environment; see sandbox/activate."""
+    instance = Instance.current()
+    lifecycle.require_up(instance)
+    click.echo("\n".join(lifecycle.shell_lines(instance, restore=restore)))
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name", metavar="STACK")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def preview(name: str, arguments: tuple[str, ...]) -> None:
+    """Preview STACK from its committed file; more arguments go to `pulumi preview`."""
+    instance = Instance.current()
+    tools = lifecycle.up(instance, Progress())
+    sys.exit(stack.preview(instance, name, lifecycle.environment(instance, tools), arguments))
+
+
+@main.group()
+def image() -> None:
+    """Images that the process node can run."""
+
+
+@image.command()
+@click.argument("reference")
+@click.argument("directory", type=click.Path(path_type=Path))
+def add(reference: str, directory: Path) -> None:
+    """Register a copy of DIRECTORY as the image REFERENCE (REPOSITORY:TAG)."""
+    target = images.add(Instance.current(), reference, directory)
+    click.echo(f"{reference} is in {target}", err=True)
+
+
+if __name__ == "__main__":
+    main()

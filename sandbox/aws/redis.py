@@ -1,0 +1,208 @@
+"""The Redis servers behind an ElastiCache replication group: a primary and its replicas.
+
+Each node listens on its own address and on the endpoints it serves. `arrange` makes the running
+servers agree with the tables; Redis moves addresses, roles and parameters without a restart.
+AUTH tokens are kept by the servers alone, as hashes in their ACL files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Collection
+from pathlib import Path
+
+from sandbox import certificates, processes
+from sandbox.aws import server_user
+from sandbox.aws.account_state import AccountState
+from sandbox.aws.operations import Resource, names
+from sandbox.aws.server_user import tool
+from sandbox.errors import SandboxError
+
+# The sandbox's own user, who replicates and administers.
+ADMINISTRATOR = "sandbox-administrator"
+# "Supported and restricted commands", ElastiCache User Guide.
+RESTRICTED = names(
+    "acl|deluser acl|load acl|save acl|setuser bgrewriteaof bgsave config debug migrate psync replicaof save "
+    "shutdown slaveof sync"
+)
+FIXED = {
+    "appendonly": "yes",
+    "logfile": '""',
+    # A laptop's memory: small, yet enough for maxmemory-policy to mean something.
+    "maxmemory": "64mb",
+    # Access is by address and AUTH; protected mode would refuse a group without a token.
+    "protected-mode": "no",
+    "repl-diskless-sync-delay": "0",
+    "save": '""',
+}
+
+
+def _directory(account: AccountState, group: Resource) -> Path:
+    return account.instance.state / "caches" / str(group["ReplicationGroupId"])
+
+
+def _copies(account: AccountState) -> Path:
+    return account.instance.state / "cache-snapshots"
+
+
+def _process(node: str) -> str:
+    return f"redis-{node}"
+
+
+def nodes(group: Resource) -> list[Resource]:
+    members: list[Resource] = group["NodeGroups"][0]["NodeGroupMembers"]
+    return members
+
+
+def _primary(group: Resource) -> Resource:
+    return next(node for node in nodes(group) if node["CurrentRole"] == "primary")
+
+
+def create(account: AccountState, group: Resource, token: str | None) -> None:
+    """The group's directory, its administrator's secret, and who may connect."""
+    directory = _directory(account, group)
+    shutil.rmtree(directory, ignore_errors=True)  # left behind by a create that was killed
+    server_user.make_directory(directory)
+    server_user.write(directory / "administrator", secrets.token_hex(24))
+    set_token(account, group, token, keep=False)
+
+
+def set_token(account: AccountState, group: Resource, token: str | None, *, keep: bool) -> None:
+    """Make `token` the way in (None: no token is needed); `keep` leaves the previous way in open beside it."""
+    directory = _directory(account, group)
+    path = directory / "users.acl"
+    ways = [f"#{hashlib.sha256(token.encode()).hexdigest()}" if token else "nopass"]
+    if keep:
+        words = path.read_text().partition(" ~")[0].split()
+        ways.insert(0, next(word for word in reversed(words) if word[0] == "#" or word == "nopass"))
+    administrator = hashlib.sha256((directory / "administrator").read_bytes()).hexdigest()
+    server_user.write(
+        path,
+        f"user default on {' '.join(ways)} ~* &* +@all {' '.join(f'-{command}' for command in RESTRICTED)}\n"
+        f"user {ADMINISTRATOR} on #{administrator} ~* &* +@all\n",
+    )
+    for node in nodes(group):
+        if processes.find(account.instance, _process(node["CacheClusterId"])):
+            _cli(account, group, node, "ACL", "LOAD")
+
+
+def _cli(account: AccountState, group: Resource, node: Resource, *words: str) -> str:
+    """Speak to a node as the administrator, whose secret travels in the environment."""
+    address, port = node["ReadEndpoint"].values()
+    command = [tool("redis-cli"), "-h", address, "-p", str(port), "--user", ADMINISTRATOR, "--no-auth-warning", "-e"]
+    if group["TransitEncryptionEnabled"]:
+        command += ["--tls", "--cacert", account.instance.ca_certificate]
+    secret = (_directory(account, group) / "administrator").read_text()
+    environment = {"PATH": os.defpath, "REDISCLI_AUTH": secret}
+    done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        message = (done.stdout + done.stderr).strip()[-300:]
+        raise SandboxError(f"redis {node['CacheClusterId']} does not do {words[0]}: {message}")
+    return done.stdout
+
+
+def arrange(account: AccountState, group: Resource, parameters: dict[str, str]) -> None:
+    """Make the group's servers what its row says, with these parameters."""
+    primary, shard = _primary(group), group["NodeGroups"][0]
+    replicas = [node for node in nodes(group) if node is not primary]
+    changed: dict[str, dict[str, str]] = {}
+    for node in (primary, *replicas):
+        addresses = [node["ReadEndpoint"]["Address"]]
+        if node is primary:
+            addresses.append(shard["PrimaryEndpoint"]["Address"])
+        if node is (replicas or nodes(group))[0]:
+            addresses.append(shard["ReaderEndpoint"]["Address"])
+        live = parameters | {"bind": " ".join(addresses)}
+        running = processes.find(account.instance, _process(node["CacheClusterId"]))
+        if _configure(account, group, node, live) and running:
+            # Let go of what another node takes before anyone takes it.
+            _cli(account, group, node, "CONFIG", "SET", "bind", addresses[0])
+            changed[node["CacheClusterId"]] = live
+    for node in (primary, *replicas):
+        name = node["CacheClusterId"]
+        if live := changed.get(name, {}):
+            _cli(account, group, node, "CONFIG", "SET", *(word for setting in live.items() for word in setting))
+            address, port = primary["ReadEndpoint"].values()
+            _cli(account, group, node, "REPLICAOF", *(("NO", "ONE") if node is primary else (address, str(port))))
+        configuration = _directory(account, group) / name / "redis.conf"
+        server_user.start(account.instance, _process(name), [tool("redis-server"), configuration])
+        _wait_until_ready(account, group, node)
+
+
+def _wait_until_ready(account: AccountState, group: Resource, node: Resource) -> None:
+    wanted = "role:master" if node["CurrentRole"] == "primary" else "master_link_status:up"
+
+    def ready() -> bool:
+        try:
+            return wanted in _cli(account, group, node, "INFO", "replication")
+        except SandboxError:  # it does not listen yet, or still loads
+            return False
+
+    processes.wait_until_ready(account.instance, _process(node["CacheClusterId"]), ready)
+
+
+def _configure(account: AccountState, group: Resource, node: Resource, live: dict[str, str]) -> bool:
+    """Write a node's configuration; True when it is not what it was."""
+    name, (address, port) = node["CacheClusterId"], node["ReadEndpoint"].values()
+    directory, shard = _directory(account, group) / name, group["NodeGroups"][0]
+    server_user.make_directory(directory)
+    settings = FIXED | {setting: value or '""' for setting, value in live.items()}
+    settings |= {
+        "aclfile": str(_directory(account, group) / "users.acl"),
+        "dir": str(directory),
+        "masterauth": (_directory(account, group) / "administrator").read_text(),
+        "masteruser": ADMINISTRATOR,
+        "port": str(port),
+    }
+    if group["TransitEncryptionEnabled"]:
+        every = [address, *(shard[end]["Address"] for end in ("PrimaryEndpoint", "ReaderEndpoint"))]
+        certificate, key = certificates.issue(
+            account.instance, name, addresses=every, common_name=name, directory=directory
+        )
+        server_user.own(certificate, key)
+        server_user.write(directory / "ca.crt", account.instance.ca_certificate.read_text())
+        settings |= {
+            "port": "0",
+            "tls-auth-clients": "no",
+            "tls-ca-cert-file": str(directory / "ca.crt"),
+            "tls-cert-file": str(certificate),
+            "tls-key-file": str(key),
+            "tls-port": str(port),
+            "tls-replication": "yes",
+        }
+    if node["CurrentRole"] != "primary":
+        settings["replicaof"] = " ".join(str(part) for part in _primary(group)["ReadEndpoint"].values())
+    return server_user.write(
+        directory / "redis.conf", "".join(f"{setting} {value}\n" for setting, value in sorted(settings.items()))
+    )
+
+
+def stop(account: AccountState, node: str) -> None:
+    processes.stop(account.instance, _process(node))
+
+
+def save_copy(account: AccountState, group: Resource, snapshot: str) -> None:
+    """Keep what the primary holds now, as the RDB file a restore loads."""
+    _copies(account).mkdir(mode=0o700, exist_ok=True)
+    _cli(account, group, _primary(group), "--rdb", str(_copies(account) / snapshot))
+
+
+def sweep(account: AccountState, groups: Collection[str], members: Collection[str], copies: Collection[str]) -> None:
+    """Remove the servers and files that no row stands for: of what was deleted, or was never finished."""
+    for name in processes.running(account.instance):
+        if name.startswith(_process("")) and name.removeprefix(_process("")) not in members:
+            stop(account, name.removeprefix(_process("")))
+    for path in (account.instance.state / "caches").glob("*"):
+        if path.name not in groups:
+            shutil.rmtree(path)
+        else:
+            for node in path.glob(f"{path.name}-*"):
+                if node.name not in members:
+                    shutil.rmtree(node)
+    for copy in _copies(account).glob("*"):
+        if copy.name not in copies:
+            copy.unlink()

@@ -1,0 +1,125 @@
+"""The HTTP side of the AWS API: who asks for what, who answers it, and errors in AWS's shape."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import time
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+from moto.core.routing import get_service_router
+from moto.core.utils import service_name_from_moto_package_name
+from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplication, create_backend_app
+from werkzeug.exceptions import HTTPException
+from werkzeug.test import run_wsgi_app
+from werkzeug.wrappers import Response
+
+from sandbox.aws import signatures
+from sandbox.aws.account_state import OWN_SERVICES, AccountState
+from sandbox.aws.operations import (
+    OPERATIONS,
+    RECOVERIES,
+    AwsError,
+    InternalFailureError,
+    UnimplementedError,
+    parse,
+    serialize,
+)
+from sandbox.errors import SandboxError
+from sandbox.instance import REGION
+from sandbox.processes import log_path
+
+log = logging.getLogger("aws-api")
+
+# Operations that change nothing, so that nothing has to be written after them.
+READING = ("Describe", "Get", "List", "Head", "Lookup", "Search", "Simulate", "Filter")
+# Their requests are signed for us-east-1, whatever the client's region.
+GLOBAL_SERVICES = ("iam", "sts")
+
+
+class AwsApi:
+    """The WSGI application. One request of a service at a time: neither moto nor the tables are thread-safe."""
+
+    def __init__(self, account: AccountState) -> None:
+        self.account = account
+        self.moto = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        return self._respond(environ, body)(environ, start_response)
+
+    def _respond(self, environ: dict[str, Any], body: bytes) -> Response:
+        if environ["PATH_INFO"] == "/sandbox/health":
+            return Response('{"status": "ok"}\n', content_type="application/json")
+        if environ["PATH_INFO"] == "/sandbox/token-review":
+            review = signatures.review_token(self.account.instance, body)
+            return Response(json.dumps(review), content_type="application/json")
+        started = time.monotonic()
+        request = BackendRequest(environ)
+        request.get_data()
+        service, name = "sts", None
+        try:
+            service, name, url_parameters = self._identify(request, environ, body)
+            with self.account.locks[service]:
+                response = self._perform(request, environ, service, name, url_parameters)
+        except ServiceException as error:
+            response = serialize(request, service, name, error)
+        except Exception as error:
+            if not isinstance(error, SandboxError):
+                log.exception("%s %s failed", service, name)
+            cause = f"{error} (log: {log_path(self.account.instance, 'aws-api')})"
+            response = serialize(request, service, name, InternalFailureError(f"{service}:{name}", cause))
+        log.info("%s %s %d %.3f s", service, name, response.status_code, time.monotonic() - started)
+        return response
+
+    def _identify(
+        self, request: BackendRequest, environ: dict[str, Any], body: bytes
+    ) -> tuple[str, str, dict[str, Any]]:
+        """Service and operation of a request that the sandbox's credentials signed, and parameters in its path."""
+        region, signing_name = signatures.check_request(request.method, request.url, dict(request.headers), body)
+        host = self.moto.infer_service_region_host(environ, request.path)
+        service = service_name_from_moto_package_name(self.moto.get_backend_for_host(host) or signing_name)
+        environ["wsgi.input"] = io.BytesIO(body)
+        if region != REGION and service not in GLOBAL_SERVICES:
+            raise AwsError("InvalidRegion", f"the sandbox has one region, {REGION}; the request is for {region}")
+        try:
+            operation_model, url_parameters = get_service_router(service).match(request)
+        except HTTPException as error:
+            raise UnimplementedError(service, f"{request.method} {request.path}") from error
+        return service, str(operation_model.name), url_parameters
+
+    def _perform(
+        self, request: BackendRequest, environ: dict[str, Any], service: str, name: str, url_parameters: dict[str, Any]
+    ) -> Response:
+        """Let the sandbox's own operation answer, else moto, and keep what changed; a failure changes nothing."""
+        try:
+            if own := OPERATIONS.get((service, name)):
+                result = own(self.account, parse(request, service, name, url_parameters))
+                response = serialize(request, service, name, result)
+            else:
+                response = self._ask_moto(environ, service, name)
+            if response.status_code < HTTPStatus.BAD_REQUEST and not name.startswith(READING):
+                self.account.save(service)
+        except Exception as error:
+            self.account.restore(service)
+            if service in RECOVERIES and not isinstance(error, ServiceException):
+                RECOVERIES[service](self.account)
+            raise
+        return response
+
+    def _ask_moto(self, environ: dict[str, Any], service: str, name: str) -> Response:
+        if service in OWN_SERVICES:
+            raise UnimplementedError(service, name)
+        try:
+            content, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
+        except NotImplementedError as error:
+            raise UnimplementedError(service, name) from error
+        response = Response(content, status, headers)
+        if response.status_code >= HTTPStatus.BAD_REQUEST and response.mimetype == "text/html":
+            raise UnimplementedError(service, name)
+        return response

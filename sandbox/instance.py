@@ -1,0 +1,111 @@
+"""Where one sandbox lives: its state directory and its own /24 of the loopback range.
+
+Linux answers on every address of 127.0.0.0/8 without configuration, so each instance owns a
+whole 127.x.y.0/24 and every server listens on the port it has in production. Two checkouts, or
+the `make up` and the `make test` sandbox of one checkout, therefore never collide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+NAME_VARIABLE = "MEETINITY_SANDBOX"
+REGION = "eu-west-1"
+ACCOUNT_ID = "123456789012"
+
+
+def state_home() -> Path:
+    """PostgreSQL refuses root, and another user cannot enter root's home or a private checkout."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/meetinity-data")
+    return Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "meetinity-data"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One sandbox. `network` is the first three octets of its loopback addresses."""
+
+    name: str
+    state: Path
+    network: str
+
+    @classmethod
+    def current(cls) -> Instance:
+        """The instance of this checkout that MEETINITY_SANDBOX names (`default` if unset)."""
+        return cls.named(os.environ.get(NAME_VARIABLE, "default"))
+
+    @classmethod
+    def named(cls, name: str) -> Instance:
+        digest = hashlib.sha256(f"{CHECKOUT}\0{name}".encode()).hexdigest()[:8]
+        state = state_home() / f"{name}-{digest}"
+        description = state / "instance.json"
+        if not description.exists():
+            state.mkdir(parents=True, exist_ok=True)
+            # Other users may pass through (PostgreSQL's), but not list; each secret file is 0600.
+            state.chmod(0o711)
+            network = f"127.{secrets.randbelow(190) + 64}.{secrets.randbelow(256)}"
+            write_privately(description, json.dumps({"checkout": str(CHECKOUT), "name": name, "network": network}))
+        return cls(name, state, json.loads(description.read_text())["network"])
+
+    def address(self, host: int) -> str:
+        return f"{self.network}.{host}"
+
+    # The fixed members of the /24; from .10 on, the AWS API hands addresses to databases and caches.
+    @property
+    def control_plane_address(self) -> str:
+        return self.address(1)
+
+    @property
+    def aws_address(self) -> str:
+        return self.address(2)
+
+    @property
+    def node_address(self) -> str:
+        return self.address(3)
+
+    @property
+    def aws_endpoint(self) -> str:
+        return f"http://{self.aws_address}:5000"
+
+    @property
+    def kubernetes_endpoint(self) -> str:
+        return f"https://{self.control_plane_address}:6443"
+
+    @property
+    def ca_certificate(self) -> Path:
+        return self.state / "pki" / "ca.crt"
+
+    @property
+    def ca_key(self) -> Path:
+        return self.state / "pki" / "ca.key"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's, for kubectl and the sandbox itself; never for the program."""
+        return self.state / "kubeconfig"
+
+    @property
+    def binaries(self) -> Path:
+        """First on the PATH of the sandbox's shells: links to the tools in use."""
+        return self.state / "bin"
+
+    @property
+    def images(self) -> Path:
+        """What the process node can run: <repository>/<tag>/ directories."""
+        return self.state / "images"
+
+
+def write_privately(path: Path, text: str) -> None:
+    """Write a file only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    temporary.replace(path)

@@ -1,0 +1,260 @@
+"""The whole sandbox: bringing it up, taking it down, and the environment of a shell that works in it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.metadata
+import os
+import shlex
+import shutil
+import signal
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import urllib3
+
+from sandbox import account, certificates, control_plane, images, processes, toolchain
+from sandbox.errors import SandboxError
+from sandbox.instance import CHECKOUT, NAME_VARIABLE, REGION, Instance
+from sandbox.node import kubelet, pods
+from sandbox.ports import require_free
+from sandbox.progress import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+# In the order they are stopped; what else runs belongs to the AWS API.
+SERVERS = ("node", "aws-api", "kube-controller-manager", "kube-apiserver", "etcd")
+PROVIDERS = ("aws", "kubernetes", "random")
+# Opens the `local` stack's secrets, whose salt is committed: it protects nothing.
+PASSPHRASE = "sandbox"  # noqa: S105
+
+_AWS_PORT = 5000
+# Taken out of a sandbox's environment: they would lead its programs to a real account or backend.
+_FOREIGN = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CA_BUNDLE",
+    "PULUMI_ACCESS_TOKEN",
+    "PULUMI_CONFIG_PASSPHRASE_FILE",
+    "PULUMI_STACK",
+)
+
+
+def up(instance: Instance, report: Callable[[str], None]) -> toolchain.Tools:
+    """Bring up everything that is not up, furnish the account, and return the tools; idempotent.
+
+    Raises SandboxError with one line when a tool, a port or a server is in the way.
+    """
+    with _alone(instance, report):
+        tools = toolchain.ensure(report)
+        certificates.ensure_ca(instance)
+        _link_tools(instance, tools)
+        _install_providers(instance)
+        (instance.state / "backend").mkdir(exist_ok=True)
+        images.furnish(instance, tools)
+        with ThreadPoolExecutor() as pool:
+            for part in [pool.submit(_up_aws, instance, report), pool.submit(_up_kubernetes, instance, tools, report)]:
+                part.result()
+    return tools
+
+
+def down(instance: Instance, report: Callable[[str], None]) -> None:
+    """Stop every process of the instance, containers and databases included; what they stored stays."""
+    with _alone(instance, report):
+        running = processes.running(instance)
+        processes.stop(instance, "node")  # or it would start containers anew
+        containers = [name for name in running if name.startswith(pods.PREFIX)]
+        for name in containers:
+            processes.stop(instance, name, how=signal.SIGINT)
+        processes.stop(instance, "aws-api")
+        # Readers before their writers, which would otherwise wait for them.
+        for name in sorted(set(running) - set(SERVERS) - set(containers), reverse=True):
+            fast = signal.SIGINT if name.startswith("postgres-") else signal.SIGTERM
+            processes.stop(instance, name, how=fast)
+        control_plane.stop(instance)
+        report(f"sandbox {instance.name} is down; its state stays in {instance.state}")
+
+
+def reset(instance: Instance, report: Callable[[str], None]) -> None:
+    """Take the sandbox down and delete its state: databases, cluster, Pulumi backend."""
+    down(instance, report)
+    shutil.rmtree(instance.state)
+    report(f"deleted {instance.state}")
+
+
+def status(instance: Instance) -> Sequence[tuple[str, str, str, str]]:
+    """Name, process id, age and memory of each process, for people; a server that should run is always listed."""
+    running = processes.running(instance)
+    rows = []
+    for name in [*reversed(SERVERS), *(name for name in running if name not in SERVERS)]:
+        if name not in running:
+            rows.append((name, "not running", "", ""))
+            continue
+        pid = running[name].pid
+        with contextlib.suppress(OSError):  # it may end this moment
+            resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            age = time.time() - Path(f"/proc/{pid}").stat().st_mtime
+            rows.append((name, str(pid), duration(age), f"{resident // 2**20} MB"))
+    return rows
+
+
+def require_up(instance: Instance) -> None:
+    if stopped := [name for name in SERVERS if processes.find(instance, name) is None]:
+        raise SandboxError(f"sandbox {instance.name} is not up ({', '.join(stopped)} not running): run `make up`")
+
+
+def start_node(instance: Instance) -> None:
+    """Start the process node, which needs the control plane's certificates, but not the control plane."""
+    if processes.find(instance, "node") is None:
+        require_free(instance.node_address, kubelet.PORT, "the process node")
+    processes.start(instance, "node", _python("sandbox.node"), environment=_server_environment(instance))
+    processes.wait_until_ready(instance, "node", lambda: _listens(instance.node_address, kubelet.PORT))
+
+
+# Environment
+
+
+def variables(instance: Instance) -> dict[str, str]:
+    """What a shell of this sandbox sets."""
+    path = [str(instance.binaries), str(Path(sys.prefix) / "bin")]
+    inherited = [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part not in path]
+    loopback = ["127.0.0.0/8", instance.control_plane_address, instance.aws_address]
+    proxied = [part for part in os.environ.get("NO_PROXY", "").split(",") if part and part not in loopback]
+    return {
+        "PATH": os.pathsep.join([*path, *inherited]),
+        NAME_VARIABLE: instance.name,
+        "PULUMI_HOME": str(instance.state / "pulumi"),
+        "PULUMI_BACKEND_URL": f"file://{instance.state / 'backend'}",
+        "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_DISABLE_REGISTRY_RESOLVE": "true",
+        "AWS_ENDPOINT_URL": instance.aws_endpoint,
+        "AWS_ACCESS_KEY_ID": account.ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": account.SECRET_ACCESS_KEY,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "KUBECONFIG": str(instance.kubeconfig),
+        "PGSSLROOTCERT": str(instance.ca_certificate),
+        "NO_PROXY": ",".join([*loopback, *proxied]),
+    }
+
+
+def environment(instance: Instance, tools: Mapping[str, Path]) -> dict[str, str]:
+    """The whole environment for a program that is to work in the sandbox: this process's, and ours over it."""
+    _link_tools(instance, tools)
+    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    return {**kept, **variables(instance)}
+
+
+def shell_lines(instance: Instance, *, restore: bool = False) -> Sequence[str]:
+    """Commands for a POSIX shell that set up the sandbox's environment, or that bring back today's."""
+    ours = variables(instance)
+    wanted = (
+        {name: os.environ.get(name) for name in (*ours, *_FOREIGN)} if restore else {**dict.fromkeys(_FOREIGN), **ours}
+    )
+    return [
+        f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}" for name, value in wanted.items()
+    ]
+
+
+# Parts
+
+
+@contextlib.contextmanager
+def _alone(instance: Instance, report: Callable[[str], None]) -> Iterator[None]:
+    """One `up` or `down` of an instance at a time: a second one says whom it waits for."""
+    with (instance.state / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            report(f"sandbox {instance.name}: process {lock.read().strip()} is at work on it; waiting for it to finish")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _up_aws(instance: Instance, report: Callable[[str], None]) -> None:
+    started = time.monotonic()
+    new = processes.find(instance, "aws-api") is None
+    if new:
+        require_free(instance.aws_address, _AWS_PORT, "the AWS API")
+    processes.start(instance, "aws-api", _python("sandbox.aws"), environment=_server_environment(instance))
+    processes.wait_until_ready(instance, "aws-api", lambda: _healthy(f"{instance.aws_endpoint}/sandbox/health"))
+    account.furnish_aws(instance)
+    report(_done("AWS API", instance.aws_endpoint, new=new, since=started))
+
+
+def _up_kubernetes(instance: Instance, tools: Mapping[str, Path], report: Callable[[str], None]) -> None:
+    started = time.monotonic()
+    new = processes.find(instance, "kube-apiserver") is None
+    control_plane.start(instance, tools)
+    account.furnish_kubernetes(instance)
+    start_node(instance)
+    report(_done("Kubernetes", instance.kubernetes_endpoint, new=new, since=started))
+
+
+def _done(what: str, endpoint: str, *, new: bool, since: float) -> str:
+    state = f"started in {time.monotonic() - since:.1f} s" if new else "was up"
+    return f"{what} {state}: {endpoint}"
+
+
+def _python(module: str) -> Sequence[str]:
+    return [sys.executable, "-P", "-m", module]
+
+
+def _server_environment(instance: Instance) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(CHECKOUT), NAME_VARIABLE: instance.name}
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return urllib3.request("GET", url, retries=False, timeout=2).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _link_tools(instance: Instance, tools: Mapping[str, Path]) -> None:
+    """Point <state>/bin at the tools in use; links, so that the CLI still finds what lies beside it."""
+    instance.binaries.mkdir(exist_ok=True)
+    for name, path in {**tools, "aws": Path(sys.prefix) / "bin" / "aws"}.items():
+        link = instance.binaries / name
+        if not link.is_symlink() or link.readlink() != path:
+            temporary = link.with_name(f".{name}.{os.getpid()}")
+            temporary.symlink_to(path)
+            temporary.replace(link)
+
+
+def _install_providers(instance: Instance) -> None:
+    """Put a launcher of each provider where the engine looks for the version that the program's SDK asks for."""
+    for name in PROVIDERS:
+        version = importlib.metadata.version(f"pulumi-{name}")
+        directory = instance.state / "pulumi" / "plugins" / f"resource-{name}-v{version}"
+        directory.mkdir(parents=True, exist_ok=True)
+        launcher = directory / f"pulumi-resource-{name}"
+        command = shlex.join(_python(f"sandbox.providers.{name}"))
+        launcher.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(CHECKOUT))} exec {command} "$@"\n')
+        launcher.chmod(0o755)

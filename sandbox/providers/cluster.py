@@ -1,0 +1,190 @@
+"""A Kubernetes API server as a kubeconfig describes it. Plain REST: the official client takes half a second to load."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import errno
+import json
+import os
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+import yaml
+
+Object = dict[str, Any]
+# The kinds of the API server's own groups that live in no namespace; a custom kind is taken to live in one.
+CLUSTER_SCOPED = frozenset(
+    """APIService CertificateSigningRequest ClusterRole ClusterRoleBinding CSIDriver CSINode CustomResourceDefinition
+    FlowSchema IngressClass MutatingWebhookConfiguration Namespace Node PersistentVolume PriorityClass
+    PriorityLevelConfiguration RuntimeClass StorageClass ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding
+    ValidatingWebhookConfiguration VolumeAttachment""".split()  # noqa: SIM905
+)
+
+
+class UnreachableError(Exception):
+    """No answer from the API server, or no way to it."""
+
+
+class StatusError(Exception):
+    """The API server's own refusal."""
+
+    def __init__(self, status: Object) -> None:
+        super().__init__(status.get("message") or status.get("reason") or "unknown error")
+        self.code: int = status.get("code", 500)
+        self.reason: str = status.get("reason", "")
+        self.kind: str = (status.get("details") or {}).get("kind", "")
+
+
+def parse(kubeconfig: Any) -> Object:
+    """A kubeconfig given as text, as the path of a file, or not at all (then KUBECONFIG, or the user's own)."""
+    text = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    loaded = yaml.safe_load(text)
+    if not isinstance(loaded, dict):
+        try:
+            loaded = yaml.safe_load(Path(text).expanduser().read_text())
+        except OSError as error:
+            raise UnreachableError(f"unable to load the kubeconfig: {error.strerror}: {text}") from error
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def active(kubeconfig: Object, context: str = "", cluster: str = "") -> tuple[Object, Object]:
+    """The cluster and the user that a kubeconfig points to, or empty ones."""
+
+    def named(kind: str, name: str) -> Object:
+        found: list[Object] = [each for each in kubeconfig.get(f"{kind}s") or [] if each.get("name") == name]
+        return dict(found[0].get(kind) or {}) if found else {}
+
+    chosen = named("context", context or kubeconfig.get("current-context", ""))
+    return named("cluster", cluster or chosen.get("cluster", "")), named("user", chosen.get("user", ""))
+
+
+class Cluster:
+    """Requests to one API server; an exec plugin runs once, when first needed, and again when its token has expired."""
+
+    def __init__(self, cluster: Object, user: Object) -> None:
+        self.server = str(cluster.get("server", "")).rstrip("/")
+        if not self.server:
+            raise UnreachableError("unable to load the kubeconfig: no server in its current context")
+        self._cluster, self._user = cluster, user
+        self._pool: urllib3.PoolManager | None = None
+        self._token, self._expires = "", ""
+        self._resources: dict[str, dict[str, Object]] = {}
+        self._lock = threading.Lock()
+
+    def probe(self) -> None:
+        """Raise unless somebody listens."""
+        parts = urlsplit(self.server)
+        try:
+            socket.create_connection((parts.hostname or "", parts.port or 443), timeout=3).close()
+        except OSError as error:
+            raise self._unreachable("/openapi/v2?timeout=32s", error) from error
+
+    def path(self, api_version: str, kind: str, namespace: str, name: str = "") -> str:
+        """The URL path of an object or, without a name, of its collection."""
+        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        if kind not in self._resources.get(api_version, {}):
+            found = self.request("GET", root)["resources"]
+            self._resources[api_version] = {each["kind"]: each for each in found if "/" not in each["name"]}
+        resource = self._resources[api_version].get(kind)
+        if resource is None:
+            raise StatusError(
+                {
+                    "code": 404,
+                    "reason": "NoMatch",
+                    "message": f"no matches for kind {kind!r} in version {api_version!r}",
+                }
+            )
+        within = f"/namespaces/{namespace or 'default'}" if resource["namespaced"] else ""
+        return f"{root}{within}/{resource['name']}" + (f"/{name}" if name else "")
+
+    def request(
+        self, method: str, path: str, body: Any = None, content: str = "application/json", **query: str
+    ) -> Object:
+        url = path + (f"?{urlencode(query)}" if query else "")
+        try:
+            pool, headers = self._connection()
+            data = None if body is None else json.dumps(body).encode()
+            answer = pool.request(
+                method,
+                self.server + url,
+                body=data,
+                headers={**headers, "Content-Type": content, "Accept": "application/json"},
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(url, error) from error
+        try:
+            found = json.loads(answer.data)
+        except ValueError:
+            found = {"code": answer.status, "message": answer.data.decode(errors="replace")[:300]}
+        if answer.status >= 400:
+            raise StatusError({**found, "code": answer.status})
+        return dict(found)
+
+    def _unreachable(self, url: str, error: Exception) -> UnreachableError:
+        reason: Any = getattr(error, "reason", None) or error
+        refused = errno.ECONNREFUSED in (getattr(each, "errno", None) for each in (error, reason, reason.__cause__))
+        said = "connection refused" if refused or "refused" in str(reason) else str(reason)
+        return UnreachableError(f'Get "{self.server}{url}": {said}')
+
+    def _connection(self) -> tuple[urllib3.PoolManager, dict[str, str]]:
+        with self._lock:
+            if self._pool is None:
+                self._pool = self._connect()
+            now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            if "exec" in self._user and (not self._token or (self._expires and self._expires <= now)):
+                self._token, self._expires = self._run_plugin(self._user["exec"])
+        token = self._token or self._user.get("token") or _content(self._user, "tokenFile")
+        return self._pool, {"Authorization": f"Bearer {token}"} if token else {}
+
+    def _connect(self) -> urllib3.PoolManager:
+        authority = _content(self._cluster, "certificate-authority")
+        context = ssl.create_default_context(cadata=authority or None)
+        certificate, key = _content(self._user, "client-certificate"), _content(self._user, "client-key")
+        if certificate and key:
+            # OpenSSL reads them from a file only; this one is ours alone, and gone at once.
+            with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+                file.write(f"{certificate}\n{key}\n")
+                file.flush()
+                context.load_cert_chain(file.name)
+        timeout = urllib3.Timeout(connect=5, read=60)
+        return urllib3.PoolManager(maxsize=64, retries=False, timeout=timeout, ssl_context=context)
+
+    def _run_plugin(self, plugin: Object) -> tuple[str, str]:
+        """The token of an exec plugin (`aws eks get-token`) and when it expires."""
+        version = plugin.get("apiVersion", "client.authentication.k8s.io/v1")
+        info = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+        given = {each["name"]: each["value"] for each in plugin.get("env") or []}
+        command = [plugin["command"], *(plugin.get("args") or [])]
+        try:
+            done = subprocess.run(
+                command,
+                env={**os.environ, **given, "KUBERNETES_EXEC_INFO": json.dumps(info)},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            )
+            status = json.loads(done.stdout)["status"]
+        except subprocess.CalledProcessError as error:
+            last = (error.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
+            raise UnreachableError(
+                f"getting credentials: {command[0]} failed with exit code {error.returncode}: {last}"
+            ) from error
+        except (OSError, subprocess.TimeoutExpired, ValueError, KeyError) as error:
+            raise UnreachableError(f"getting credentials: {command[0]}: {type(error).__name__}") from error
+        return status["token"], status.get("expirationTimestamp") or ""
+
+
+def _content(entry: Object, name: str) -> str:
+    """What `<name>-data` holds in base64, or the file `<name>`."""
+    if data := entry.get(f"{name}-data"):
+        return base64.b64decode(data).decode()
+    return Path(entry[name]).read_text() if entry.get(name) else ""

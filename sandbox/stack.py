@@ -1,0 +1,89 @@
+"""Stacks in the sandbox: `local` brought up from the checkout, any other previewed from its committed file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from sandbox.errors import SandboxError
+from sandbox.instance import CHECKOUT, Instance
+
+LOCAL = "local"
+
+HOW_TO_GO_ON = """
+Use it:   source sandbox/activate      then pulumi, kubectl, aws, psql and redis-cli work against it
+          kubectl get secret platform-database -o jsonpath='{.data.DATABASE_URL}' | base64 -d
+Look:     python -m sandbox status
+Stop:     make down                    (the data stays; make up goes on from there)
+"""
+
+
+def pulumi(
+    arguments: Sequence[str], environment: Mapping[str, str], *, directory: Path = CHECKOUT, quiet: bool = False
+) -> int:
+    """Run the Pulumi CLI of the sandbox and return its exit code; quiet keeps its output unless it fails."""
+    command = ["pulumi", *arguments]
+    # The CLI is looked for on the sandbox's PATH, not on ours.
+    program = Path(environment["PATH"].split(os.pathsep)[0]) / "pulumi"
+    result = subprocess.run(
+        command,
+        executable=program,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL if quiet else None,
+        capture_output=quiet,
+        text=True,
+        check=False,
+    )
+    if quiet and result.returncode != 0:
+        said = result.stderr.strip() or result.stdout.strip()
+        raise SandboxError(f"pulumi {arguments[0]} {arguments[1]} failed: {said}")
+    return result.returncode
+
+
+def select(stack: str, environment: Mapping[str, str], directory: Path = CHECKOUT) -> None:
+    pulumi(["stack", "select", "--create", stack], environment, directory=directory, quiet=True)
+
+
+def deploy(environment: Mapping[str, str]) -> int:
+    """`pulumi up` of the local stack; prints how to connect and how to stop. Returns Pulumi's exit code."""
+    select(LOCAL, environment)
+    code = pulumi(["up", "--stack", LOCAL, "--yes", "--skip-preview"], environment)
+    if code == 0:
+        print(HOW_TO_GO_ON)
+    return code
+
+
+def scratch_project(instance: Instance, stack: str, environment: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
+    """A project directory beside the state whose program is the checkout's, and the environment to run it in.
+
+    Its stack file is a copy and its backend its own, so that whatever Pulumi writes (a salt, a lock, a
+    state) leaves the work tree and the local stack alone.
+    """
+    source = CHECKOUT / f"Pulumi.{stack}.yaml"
+    if not source.exists():
+        known = ", ".join(sorted(path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml")))
+        raise SandboxError(f"there is no {source.name}; the stacks are {known}")
+    directory = instance.state / "scratch" / stack
+    (directory / "backend").mkdir(parents=True, exist_ok=True)
+    project = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())
+    project["main"] = str(CHECKOUT)
+    project["runtime"]["options"]["virtualenv"] = str(CHECKOUT / project["runtime"]["options"]["virtualenv"])
+    (directory / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+    # The secrets provider of a real stack is a key in AWS; here the passphrase takes its place.
+    settings = yaml.safe_load(source.read_text())
+    for key in ("secretsprovider", "encryptedkey"):
+        settings.pop(key, None)
+    (directory / source.name).write_text(yaml.safe_dump(settings))
+    return directory, {**environment, "PULUMI_BACKEND_URL": f"file://{directory / 'backend'}"}
+
+
+def preview(instance: Instance, stack: str, environment: Mapping[str, str], arguments: Sequence[str] = ()) -> int:
+    """Preview `stack` from its committed file as if into an empty account. Returns Pulumi's exit code."""
+    directory, scratch = scratch_project(instance, stack, environment)
+    select(stack, scratch, directory)
+    return pulumi(["preview", "--stack", stack, *arguments], scratch, directory=directory)

@@ -1,0 +1,145 @@
+"""The AWS API alone, in an instance of its own: no control plane, no Pulumi."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+import urllib3
+from botocore.config import Config
+
+from sandbox import account, certificates, processes
+from sandbox.instance import CHECKOUT, NAME_VARIABLE, REGION, Instance
+
+PASSWORD = "correct-horse-battery-1"
+TOKEN = "token-of-at-least-16-characters"
+
+
+class Api:
+    """The server process under test and clients of it."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+
+    def start(self) -> None:
+        processes.start(
+            self.instance,
+            "aws-api",
+            [sys.executable, "-P", "-m", "sandbox.aws"],
+            environment={**os.environ, "PYTHONPATH": str(CHECKOUT), NAME_VARIABLE: self.instance.name},
+        )
+        processes.wait_until_ready(self.instance, "aws-api", self._healthy)
+
+    def _healthy(self) -> bool:
+        try:
+            return urllib3.request("GET", f"{self.instance.aws_endpoint}/sandbox/health", retries=False).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    def end(self, how: signal.Signals) -> None:
+        processes.stop(self.instance, "aws-api", how=how)
+
+    def client(self, service: str, key: str = account.ACCESS_KEY_ID, secret: str = account.SECRET_ACCESS_KEY) -> Any:
+        return _client(service, key, secret, self.instance.aws_endpoint)
+
+    def end_everything(self) -> None:
+        self.end(signal.SIGTERM)
+        for name in sorted(processes.running(self.instance), reverse=True):
+            processes.stop(self.instance, name, how=signal.SIGINT)
+
+
+@functools.cache
+def _client(service: str, key: str, secret: str, endpoint: str) -> Any:
+    once = Config(retries={"total_max_attempts": 1})
+    return boto3.Session(key, secret, region_name=REGION).client(service, endpoint_url=endpoint, config=once)
+
+
+def eventually(check: Callable[[], Any]) -> Any:
+    """The first true value of `check` within five seconds."""
+    deadline = time.monotonic() + 5
+    while not (value := check()):
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+    return value
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Api]:
+    instance = Instance.named("aws-test")
+    api = Api(instance)
+    api.end_everything()  # of a run that was cut off
+    shutil.rmtree(instance.state)
+    instance = api.instance = Instance.named("aws-test")
+    certificates.ensure_ca(instance)
+    try:
+        api.start()
+        account.furnish_aws(instance)
+        yield api
+    finally:
+        api.end_everything()
+        shutil.rmtree(instance.state)
+
+
+@pytest.fixture(scope="session")
+def subnets(aws: Api) -> list[str]:
+    private = [{"Name": "tag:Tier", "Values": ["private"]}]
+    return [subnet["SubnetId"] for subnet in aws.client("ec2").describe_subnets(Filters=private)["Subnets"]]
+
+
+@pytest.fixture(scope="session")
+def subnet_group(aws: Api, subnets: list[str]) -> str:
+    """The name of a subnet group of RDS, and of one of ElastiCache."""
+    aws.client("rds").create_db_subnet_group(
+        DBSubnetGroupName="private", DBSubnetGroupDescription="three zones", SubnetIds=subnets
+    )
+    aws.client("elasticache").create_cache_subnet_group(
+        CacheSubnetGroupName="private", CacheSubnetGroupDescription="three zones", SubnetIds=subnets
+    )
+    return "private"
+
+
+@pytest.fixture
+def cluster_arguments(subnet_group: str) -> dict[str, Any]:
+    return {
+        "Engine": "aurora-postgresql",
+        "EngineVersion": "16.11",
+        "MasterUsername": "meetinity_app",
+        "MasterUserPassword": PASSWORD,
+        "DatabaseName": "meetinity",
+        "DBSubnetGroupName": subnet_group,
+    }
+
+
+@pytest.fixture
+def group_arguments(subnet_group: str) -> dict[str, Any]:
+    return {
+        "ReplicationGroupDescription": "a test's",
+        "Engine": "redis",
+        "EngineVersion": "7.1",
+        "CacheNodeType": "cache.t4g.micro",
+        "CacheSubnetGroupName": subnet_group,
+        "TransitEncryptionEnabled": True,
+        "AuthToken": TOKEN,
+    }
+
+
+@pytest.fixture
+def instance_of(aws: Api) -> Callable[..., Any]:
+    def create(cluster: str, number: int, **more: Any) -> Any:
+        return aws.client("rds").create_db_instance(
+            DBInstanceIdentifier=f"{cluster}-{number}",
+            DBClusterIdentifier=cluster,
+            Engine="aurora-postgresql",
+            DBInstanceClass="db.r6g.large",
+            **more,
+        )["DBInstance"]
+
+    return create

@@ -1,0 +1,191 @@
+"""Finding and making the tools. Go builds a tiny module here; the real ones are only looked for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from sandbox import toolchain
+from sandbox.errors import SandboxError
+
+MAIN = 'package main\n\nimport "fmt"\n\nvar version string\n\nfunc main() { fmt.Println("hello", version) }\n'
+
+
+def program(directory: Path, name: str, script: str) -> Path:
+    directory.mkdir(exist_ok=True, parents=True)
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory that comes first on PATH, and an empty cache."""
+    directory = tmp_path / "path"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
+    # Go's own caches stay where they are.
+    monkeypatch.setenv("GOCACHE", os.environ.get("GOCACHE", str(Path.home() / ".cache" / "go-build")))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return directory
+
+
+@pytest.fixture
+def build(path: Path, monkeypatch: pytest.MonkeyPatch) -> toolchain.Build:
+    """A module of one file that takes its version from a dependency it has beside it."""
+    monkeypatch.setattr(toolchain, "SOURCES", path.parent)
+    source = path.parent / "hello"
+    (source / "dependency").mkdir(parents=True)
+    (source / "main.go").write_text(MAIN)
+    (source / "dependency" / "go.mod").write_text("module example.com/dependency\n\ngo 1.26\n")
+    (source / "go.mod").write_text(
+        "module hello\n\ngo 1.26\n\nrequire example.com/dependency v1.2.3\n\n"
+        "replace example.com/dependency => ./dependency\n"
+    )
+    flags = ["-ldflags=-X main.version={version}/{major}/{minor}"]
+    return toolchain.Build("hello", "example.com/dependency", {"hello": "greeter"}, ["."], flags)
+
+
+def make(build: toolchain.Build) -> list[str]:
+    lines: list[str] = []
+    toolchain._build(build, lines.append)
+    return lines
+
+
+def greeting(build: toolchain.Build) -> str:
+    return subprocess.check_output([build.directory() / "greeter"], text=True)
+
+
+def test_a_build_is_made_once_and_named_by_its_content(build: toolchain.Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain, "_HEARTBEAT", 0.05)
+    lines = make(build)
+    assert lines[0] == "building greeter 1.2.3"
+    assert any(line.startswith("building greeter … ") for line in lines), "no sign of life"
+    assert lines[-1].startswith("built greeter in ")
+    assert greeting(build) == "hello 1.2.3/1/2\n"
+    first = build.directory()
+    assert make(build) == []
+    (build.source / "main.go").write_text(MAIN.replace("hello", "good day"))
+    assert build.directory() != first
+    make(build)
+    assert greeting(build) == "good day 1.2.3/1/2\n"
+
+
+def test_a_build_that_fails_or_is_killed_leaves_nothing_that_looks_finished(build: toolchain.Build) -> None:
+    (toolchain.cache() / ".building-killed" / "bin").mkdir(parents=True)
+    (build.source / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
+    with pytest.raises(SandboxError, match=r"building greeter failed: .*main\.go:3:.* undefined: undefined") as failure:
+        make(build)
+    assert "\n" not in str(failure.value)
+    assert not build.directory().exists()
+    (build.source / "main.go").write_text(MAIN)
+    make(build)
+    assert {path.name for path in toolchain.cache().iterdir()} == {build.key(), "lock"}
+
+
+def test_of_two_builds_at_once_one_waits_for_the_other(build: toolchain.Build) -> None:
+    lines: list[str] = []
+    both = [threading.Thread(target=toolchain._build, args=(build, lines.append)) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert sum(line.startswith("built ") for line in lines) == 1
+    assert "another process is building the tools; waiting for it" in lines
+
+
+def test_a_full_disk_is_one_line_before_and_during_the_build(
+    build: toolchain.Build, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shutil.which("go")
+    program(path, "go", f'[ "$1" = build ] || exec {real} "$@"\necho "write x: no space left on device" >&2\nexit 1')
+    with pytest.raises(SandboxError, match=r"not enough room .* GB are free; make room"):
+        make(build)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    with pytest.raises(SandboxError, match=r"not enough room .* 6 GB are needed, 0\.0 GB are free"):
+        make(build)
+    assert not build.directory().exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo go1.25.3", r"go1\.25\.3 is too old .*: install Go 1\.26 or newer"),
+        ("echo 'go: toolchain not available' >&2; exit 1", "`go env` failed: go: toolchain not available; install Go"),
+    ],
+)
+def test_an_unsuitable_go_is_one_line(build: toolchain.Build, path: Path, script: str, message: str) -> None:
+    program(path, "go", script)
+    with pytest.raises(SandboxError, match=message):
+        make(build)
+
+
+def test_a_missing_go_is_one_line(build: toolchain.Build, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(path))
+    with pytest.raises(SandboxError, match=r"`go` is not on PATH: install Go 1\.26 or newer"):
+        make(build)
+
+
+def test_an_installed_pulumi_counts_only_if_new_enough_and_with_its_language_host(path: Path) -> None:
+    program(path, "pulumi", "echo v3.258.9")
+    assert toolchain._installed_pulumi() == {}
+    pulumi = program(path, "pulumi", "echo v3.270.0")
+    assert toolchain._installed_pulumi() == {}
+    host, shim = program(path, "pulumi-language-python", ""), program(path, "pulumi-language-python-exec", "")
+    expected = {"pulumi": pulumi, "pulumi-language-python": host, "pulumi-language-python-exec": shim}
+    assert toolchain._installed_pulumi() == expected
+
+
+def test_the_links_of_a_sandbox_shell_are_no_installation(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(path, "redis-server", "echo v=7.2.0")
+    program(path, "redis-cli", "echo --tls")
+    assert toolchain._installed_redis()
+    monkeypatch.setattr(toolchain, "state_home", lambda: path.parent)
+    assert toolchain._which("redis-server") != path / "redis-server"
+
+
+@pytest.mark.parametrize(("server", "client"), [("v=6.2.9", "--tls"), ("v=7.0.0", "--cluster")])
+def test_a_redis_that_is_too_old_or_without_tls_does_not_count(path: Path, server: str, client: str) -> None:
+    program(path, "redis-server", f"echo {server}")
+    program(path, "redis-cli", f"echo {client}")
+    assert toolchain._installed_redis() == {}
+
+
+def test_kubernetes_binaries_are_taken_together_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{path}:/usr/bin:/bin")
+    names = ("kube-apiserver", "kube-controller-manager", "kubectl", "etcd")
+    for name in names[:-1]:
+        program(path, name, "echo Kubernetes v1.33.1")
+    assert toolchain._installed_kubernetes() == {}
+    program(path, "etcd", "echo 'etcd Version: 3.4.30'")
+    assert toolchain._installed_kubernetes() == {}
+    program(path, "etcd", "echo 'etcd Version: 3.5.0'")
+    assert toolchain._installed_kubernetes() == {name: path / name for name in names}
+
+
+def test_what_needs_root_is_said_with_the_command_to_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    program(path, "apt-get", "exit 1")
+    program(path, "sudo", "exit 1")
+    command = "sudo apt-get install --no-install-recommends -y postgresql redis-server"
+    with pytest.raises(SandboxError, match=f"PostgreSQL >= 15 and Redis >= 7 with TLS .* run `{command}`"):
+        toolchain._install_packages(["postgresql", "redis-server"], lambda _: None)
+    monkeypatch.setenv("PATH", str(path))
+    (path / "apt-get").unlink()
+    with pytest.raises(SandboxError, match="Redis >= 7 with TLS must be installed with this system's package manager"):
+        toolchain._install_packages(["redis-server"], lambda _: None)
+
+
+@pytest.mark.usefixtures("path")
+def test_incomplete_tools_are_named_with_the_way_to_get_them() -> None:
+    with pytest.raises(
+        SandboxError, match=r"not complete \(missing: .*kubernetes, .*\); run `make up`, which gets them"
+    ):
+        toolchain.tools()
