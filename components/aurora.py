@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
-import pulumi_random as random
 
-from components.store_network import security_group
+from components.store_parts import final_snapshot_identifier, generated_credential, log_group, security_group
 
 # Whom PostgreSQL's log tells on. `iam-db-auth-error` explains refused IAM log-ins (API: EnableCloudwatchLogsExports).
 LOG_EXPORTS = ("postgresql", "iam-db-auth-error")
@@ -199,11 +198,7 @@ class AuroraCluster(pulumi.ComponentResource):
     def _master_password(self) -> pulumi.Output[str]:
         if self._args.master_password is not None:
             return pulumi.Output.secret(self._args.master_password)
-        # No specials: URLs need no escaping, and alembic's ini parser chokes on `%`.
-        generated = random.RandomPassword(
-            f"{self._name}-master-password", length=32, special=False, opts=self._children
-        )
-        return pulumi.Output.secret(generated.result)
+        return generated_credential(f"{self._name}-master-password", self)
 
     def _monitoring_role(self) -> aws.iam.Role | None:
         args = self._args
@@ -227,21 +222,17 @@ class AuroraCluster(pulumi.ComponentResource):
         return role
 
     def _log_groups(self) -> list[aws.cloudwatch.LogGroup]:
-        """Aurora would create them itself, kept for ever; made first, they have a retention."""
-        groups = []
-        for log in LOG_EXPORTS:
-            group_name = f"/aws/rds/cluster/{self._args.identifier}/{log}"
-            groups.append(
-                aws.cloudwatch.LogGroup(
-                    f"{self._name}-log-{log}",
-                    name=group_name,
-                    retention_in_days=self._args.log_retention_days,
-                    kms_key_id=self._args.log_kms_key_id,
-                    tags=self._tags(group_name),
-                    opts=self._children,
-                )
+        return [
+            log_group(
+                f"{self._name}-log-{log}",
+                self,
+                physical_name=f"/aws/rds/cluster/{self._args.identifier}/{log}",
+                retention_days=self._args.log_retention_days,
+                kms_key_id=self._args.log_kms_key_id,
+                tags=self._args.tags,
             )
-        return groups
+            for log in LOG_EXPORTS
+        ]
 
     def _cluster_parameter_group(self) -> aws.rds.ClusterParameterGroup:
         args = self._args
@@ -268,22 +259,6 @@ class AuroraCluster(pulumi.ComponentResource):
             tags=self._tags(args.parameter_group_name),
             opts=self._children,
         )
-
-    def _final_snapshot_identifier(self) -> pulumi.Output[str]:
-        args = self._args
-        suffix = random.RandomId(
-            f"{self._name}-final-snapshot",
-            byte_length=4,
-            # Everything that replaces the cluster; the successor must not reuse its predecessor's name.
-            keepers={
-                "identifier": args.identifier,
-                "database_name": args.database_name,
-                "master_username": args.master_username,
-                **({"kms_key_id": args.kms_key_id} if args.kms_key_id is not None else {}),
-            },
-            opts=self._children,
-        )
-        return suffix.hex.apply(lambda hexadecimal: f"{args.identifier}-final-{hexadecimal}")
 
     def _cluster(self, group: aws.ec2.SecurityGroup, monitoring_role: aws.iam.Role | None) -> aws.rds.Cluster:
         args = self._args
@@ -323,7 +298,16 @@ class AuroraCluster(pulumi.ComponentResource):
             # Point-in-time recovery outlives a cluster that was deleted by mistake.
             delete_automated_backups=False,
             skip_final_snapshot=False,
-            final_snapshot_identifier=self._final_snapshot_identifier(),
+            final_snapshot_identifier=final_snapshot_identifier(
+                self._name,
+                self,
+                identifier=args.identifier,
+                replaced_by={
+                    "database_name": args.database_name,
+                    "master_username": args.master_username,
+                    "kms_key_id": args.kms_key_id,
+                },
+            ),
             snapshot_identifier=args.restore.snapshot if args.restore else None,
             restore_to_point_in_time=args.restore.to_point_in_time() if args.restore else None,
             enabled_cloudwatch_logs_exports=list(LOG_EXPORTS),

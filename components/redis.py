@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
-import pulumi_random as random
 
-from components.store_network import security_group
+from components.store_parts import final_snapshot_identifier, generated_credential, log_group, security_group
 
 LOG_TYPES = ("slow-log", "engine-log")
 
@@ -121,8 +120,7 @@ class RedisReplicationGroup(pulumi.ComponentResource):
             return pulumi.Output.secret(self._args.auth_token)
         if not self._args.transit_encryption_enabled:
             return None  # AWS takes a token only together with TLS.
-        generated = random.RandomPassword(f"{self._name}-auth-token", length=32, special=False, opts=self._children)
-        return pulumi.Output.secret(generated.result)
+        return generated_credential(f"{self._name}-auth-token", self)
 
     def _parameter_group(self) -> aws.elasticache.ParameterGroup:
         args = self._args
@@ -141,42 +139,22 @@ class RedisReplicationGroup(pulumi.ComponentResource):
         )
 
     def _log_delivery(self) -> list[aws.elasticache.ReplicationGroupLogDeliveryConfigurationArgs]:
-        deliveries = []
-        for log in LOG_TYPES:
-            group_name = f"/aws/elasticache/{self._args.identifier}/{log}"
-            group = aws.cloudwatch.LogGroup(
-                f"{self._name}-{log}",
-                name=group_name,
-                retention_in_days=self._args.log_retention_days,
-                kms_key_id=self._args.log_kms_key_id,
-                tags=self._tags(group_name),
-                opts=self._children,
+        return [
+            aws.elasticache.ReplicationGroupLogDeliveryConfigurationArgs(
+                destination=log_group(
+                    f"{self._name}-{log}",
+                    self,
+                    physical_name=f"/aws/elasticache/{self._args.identifier}/{log}",
+                    retention_days=self._args.log_retention_days,
+                    kms_key_id=self._args.log_kms_key_id,
+                    tags=self._args.tags,
+                ).name,
+                destination_type="cloudwatch-logs",
+                log_format="json",
+                log_type=log,
             )
-            deliveries.append(
-                aws.elasticache.ReplicationGroupLogDeliveryConfigurationArgs(
-                    destination=group.name,
-                    destination_type="cloudwatch-logs",
-                    log_format="json",
-                    log_type=log,
-                )
-            )
-        return deliveries
-
-    def _final_snapshot_identifier(self) -> pulumi.Output[str]:
-        args = self._args
-        suffix = random.RandomId(
-            f"{self._name}-final-snapshot",
-            byte_length=4,
-            # Everything that replaces the group; the successor must not reuse its predecessor's name.
-            keepers={
-                "identifier": args.identifier,
-                "port": str(args.port),
-                "at_rest_encryption_enabled": str(args.at_rest_encryption_enabled),
-                **({"kms_key_id": args.kms_key_id} if args.kms_key_id is not None else {}),
-            },
-            opts=self._children,
-        )
-        return suffix.hex.apply(lambda hexadecimal: f"{args.identifier}-final-{hexadecimal}")
+            for log in LOG_TYPES
+        ]
 
     def _replication_group(self, group: aws.ec2.SecurityGroup) -> aws.elasticache.ReplicationGroup:
         args = self._args
@@ -211,7 +189,16 @@ class RedisReplicationGroup(pulumi.ComponentResource):
             auth_token_update_strategy="ROTATE" if self.auth_token is not None else None,
             snapshot_retention_limit=args.snapshot_retention_limit,
             snapshot_window=args.snapshot_window,
-            final_snapshot_identifier=self._final_snapshot_identifier(),
+            final_snapshot_identifier=final_snapshot_identifier(
+                self._name,
+                self,
+                identifier=args.identifier,
+                replaced_by={
+                    "port": str(args.port),
+                    "at_rest_encryption_enabled": str(args.at_rest_encryption_enabled),
+                    "kms_key_id": args.kms_key_id,
+                },
+            ),
             snapshot_name=args.snapshot_name,
             maintenance_window=args.maintenance_window,
             auto_minor_version_upgrade=args.auto_minor_version_upgrade,

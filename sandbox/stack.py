@@ -83,7 +83,13 @@ def scratch_project(instance: Instance, stack: str, environment: Mapping[str, st
 
 
 def preview(instance: Instance, stack: str, environment: Mapping[str, str], arguments: Sequence[str] = ()) -> int:
-    """Preview `stack` from its committed file as if into an empty account. Returns Pulumi's exit code."""
+    """Preview `stack` from its committed file: `local` as it stands, any other as if into an empty account.
+
+    Returns Pulumi's exit code.
+    """
+    if stack == LOCAL:
+        select(stack, environment)
+        return pulumi(["preview", "--stack", stack, *arguments], environment)
     directory, scratch = scratch_project(instance, stack, environment)
     select(stack, scratch, directory)
     return pulumi(["preview", "--stack", stack, *arguments], scratch, directory=directory)

@@ -1,4 +1,4 @@
-"""The door of a store: one security group, one described rule per source that may connect."""
+"""What both stores have: a door, a generated credential, logs with a retention, a name for the last snapshot."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from ipaddress import ip_network
 
 import pulumi
 import pulumi_aws as aws
+import pulumi_random as random
 
 
 def security_group(
@@ -63,3 +64,51 @@ def security_group(
             **{family: block},
         )
     return group
+
+
+def generated_credential(name: str, parent: pulumi.Resource) -> pulumi.Output[str]:
+    """Create a RandomPassword of 32 alphanumeric characters, as a secret.
+
+    No specials: URLs need no escaping, and alembic's ini parser chokes on `%`.
+    """
+    options = pulumi.ResourceOptions(parent=parent)
+    return pulumi.Output.secret(random.RandomPassword(name, length=32, special=False, opts=options).result)
+
+
+def log_group(
+    name: str,
+    parent: pulumi.Resource,
+    *,
+    physical_name: str,
+    retention_days: int,
+    kms_key_id: pulumi.Input[str] | None,
+    tags: Mapping[str, str],
+) -> aws.cloudwatch.LogGroup:
+    """Create a log group before the store would make it itself, kept for ever."""
+    return aws.cloudwatch.LogGroup(
+        name,
+        name=physical_name,
+        retention_in_days=retention_days,
+        kms_key_id=kms_key_id,
+        tags={**tags, "Name": physical_name},
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+
+
+def final_snapshot_identifier(
+    name: str, parent: pulumi.Resource, *, identifier: str, replaced_by: Mapping[str, pulumi.Input[str] | None]
+) -> pulumi.Output[str]:
+    """`<identifier>-final-<8 hex>`: stable between previews, new when a value of `replaced_by` changes.
+
+    Those are the values that replace the store; its successor must not ask for its predecessor's name.
+    """
+    suffix = random.RandomId(
+        f"{name}-final-snapshot",
+        byte_length=4,
+        keepers={
+            "identifier": identifier,
+            **{key: value for key, value in replaced_by.items() if value is not None},
+        },
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return suffix.hex.apply(lambda hexadecimal: f"{identifier}-final-{hexadecimal}")
