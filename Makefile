@@ -17,11 +17,16 @@ help: ## show this list
 
 .PHONY: up
 up: $(READY) ## start the sandbox and bring the local stack up in it
+	@[ $(STACK) = local ] || { echo "make up is for the local stack; for $(STACK): make preview STACK=$(STACK)" >&2; exit 2; }
 	@$(RUN) -m sandbox up --deploy
 
 .PHONY: down
 down: $(READY) ## stop the sandbox; its state stays
 	@$(RUN) -m sandbox down
+
+.PHONY: status
+status: $(READY) ## show what runs in the sandbox
+	@$(RUN) -m sandbox status
 
 .PHONY: test
 test: $(READY) ## unit tests, then behaviour in a sandbox of its own
@@ -35,7 +40,7 @@ lint: $(READY) ## style and types
 	@$(VENV)/bin/mypy
 
 .PHONY: preview
-preview: $(READY) ## preview STACK=dev|staging|prod against the sandbox's furnished account, offline
+preview: $(READY) ## preview STACK=local|dev|staging|prod in the sandbox, offline
 	@$(RUN) -m sandbox preview $(STACK)
 
 .PHONY: bench
@@ -54,7 +59,7 @@ lock: $(READY) ## write requirements*.txt from requirements*.in
 
 .PHONY: clean
 clean: ## remove the sandbox's state and the virtualenv (not the toolchain cache)
-	@if [ -x $(RUN) ] && [ -e $(READY) ]; then $(RUN) -m sandbox reset --yes; fi
+	@if compgen -G '$(VENV)/ready-*' >/dev/null; then $(RUN) -m sandbox reset --yes; fi
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): requirements-dev.txt

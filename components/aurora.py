@@ -166,9 +166,10 @@ class AuroraCluster(pulumi.ComponentResource):
             from_cidr_blocks=args.allowed_cidr_blocks,
             tags=args.tags,
         )
-        monitoring_role = self._monitoring_role()
-        cluster = self._cluster(group, monitoring_role)
-        self._instances(cluster, monitoring_role)
+        monitoring = self._monitoring_role()
+        role_arn = monitoring[0].arn if monitoring else None
+        cluster = self._cluster(group, role_arn, depends_on=[*self._log_groups(), *(monitoring or [])])
+        self._instances(cluster, role_arn)
 
         self.endpoint = cluster.endpoint
         self.reader_endpoint = cluster.reader_endpoint
@@ -200,7 +201,8 @@ class AuroraCluster(pulumi.ComponentResource):
             return pulumi.Output.secret(self._args.master_password)
         return generated_credential(f"{self._name}-master-password", self)
 
-    def _monitoring_role(self) -> aws.iam.Role | None:
+    def _monitoring_role(self) -> tuple[aws.iam.Role, aws.iam.RolePolicyAttachment] | None:
+        """The role, and the right without which it is of no use; None when monitoring is off."""
         args = self._args
         if args.monitoring_interval == 0:
             return None
@@ -213,13 +215,13 @@ class AuroraCluster(pulumi.ComponentResource):
             tags=self._tags(role_name),
             opts=self._children,
         )
-        self._monitoring_rights = aws.iam.RolePolicyAttachment(
+        rights = aws.iam.RolePolicyAttachment(
             f"{self._name}-monitoring-policy",
             role=role.name,
             policy_arn=MONITORING_POLICY,
             opts=self._children,
         )
-        return role
+        return role, rights
 
     def _log_groups(self) -> list[aws.cloudwatch.LogGroup]:
         return [
@@ -260,7 +262,12 @@ class AuroraCluster(pulumi.ComponentResource):
             opts=self._children,
         )
 
-    def _cluster(self, group: aws.ec2.SecurityGroup, monitoring_role: aws.iam.Role | None) -> aws.rds.Cluster:
+    def _cluster(
+        self,
+        group: aws.ec2.SecurityGroup,
+        monitoring_role_arn: pulumi.Output[str] | None,
+        depends_on: Sequence[pulumi.Resource],
+    ) -> aws.rds.Cluster:
         args = self._args
         subnet_group_name = f"{args.identifier}-subnet"
         subnet_group = aws.rds.SubnetGroup(
@@ -316,7 +323,7 @@ class AuroraCluster(pulumi.ComponentResource):
             performance_insights_kms_key_id=args.kms_key_id if insights else None,
             database_insights_mode=args.database_insights_mode,
             monitoring_interval=args.monitoring_interval,
-            monitoring_role_arn=monitoring_role.arn if monitoring_role else None,
+            monitoring_role_arn=monitoring_role_arn,
             serverlessv2_scaling_configuration=aws.rds.ClusterServerlessv2ScalingConfigurationArgs(
                 min_capacity=args.serverless.min_capacity,
                 max_capacity=args.serverless.max_capacity,
@@ -329,13 +336,13 @@ class AuroraCluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=args.deletion_protection,
-                depends_on=[*self._log_groups(), *([self._monitoring_rights] if monitoring_role else [])],
+                depends_on=depends_on,
                 # A restore happens at creation; taking the spent input out later must not replace the cluster.
                 ignore_changes=["snapshotIdentifier", "restoreToPointInTime"],
             ),
         )
 
-    def _instances(self, cluster: aws.rds.Cluster, monitoring_role: aws.iam.Role | None) -> None:
+    def _instances(self, cluster: aws.rds.Cluster, monitoring_role_arn: pulumi.Output[str] | None) -> None:
         args = self._args
         group_name = f"{args.parameter_group_name}-instance"
         parameter_group = aws.rds.ParameterGroup(
@@ -364,7 +371,7 @@ class AuroraCluster(pulumi.ComponentResource):
                 performance_insights_retention_period=args.performance_insights_retention_period if insights else None,
                 performance_insights_kms_key_id=args.kms_key_id if insights else None,
                 monitoring_interval=args.monitoring_interval,
-                monitoring_role_arn=monitoring_role.arn if monitoring_role else None,
+                monitoring_role_arn=monitoring_role_arn,
                 auto_minor_version_upgrade=args.auto_minor_version_upgrade,
                 preferred_maintenance_window=args.preferred_maintenance_window,
                 apply_immediately=args.apply_immediately,

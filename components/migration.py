@@ -27,6 +27,8 @@ DEFAULT_RESOURCES: Mapping[str, Mapping[str, str]] = {
     "limits": {"cpu": "1", "memory": "1Gi"},
 }
 
+# A tag behind the last slash, or a digest: what an untagged image holds changes without its name.
+_PINNED = re.compile(r"[^@]*:[^/@:]+(@sha256:[0-9a-f]{64})?|[^@]+@sha256:[0-9a-f]{64}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 
 _REFUSE_OTHER_ENGINES = """\
@@ -98,6 +100,10 @@ class MigrationJob(pulumi.ComponentResource):
         super().__init__("meetinity:data:MigrationJob", name, None, opts)
         if not _IDENTIFIER.fullmatch(args.version_table):
             raise ValueError(f"version_table {args.version_table!r} of {name} is not an identifier like schema.table")
+        if not _PINNED.fullmatch(args.image):
+            raise ValueError(
+                f"image {args.image!r} of {name} has neither tag nor digest: the Job would not know a change"
+            )
         children = pulumi.ResourceOptions(parent=self)
         account_name = f"{args.service}-migration"
         account = kubernetes.core.v1.ServiceAccount(
@@ -120,6 +126,7 @@ class MigrationJob(pulumi.ComponentResource):
             spec=kubernetes.batch.v1.JobSpecArgs(
                 backoff_limit=args.backoff_limit,
                 active_deadline_seconds=args.deadline_seconds,
+                # Plain values rather than typed ones, because the name is their digest.
                 template=cast("Any", template),
             ),
             opts=pulumi.ResourceOptions(

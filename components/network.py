@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -74,15 +75,15 @@ def _private_subnets(vpc_id: pulumi.Input[str]) -> pulumi.Output[list[str]]:
     )
 
     # Sorted, because AWS promises no order and a different one would be a diff.
-    def check(subnet_ids: list[str]) -> list[str]:
-        if len(subnet_ids) < 2:
+    def check(known: dict[str, Any]) -> list[str]:
+        if len(known["ids"]) < 2:
             raise pulumi.RunError(
-                f"found {len(subnet_ids)} subnets tagged Tier=private in the EKS cluster's VPC, and a store needs two: "
-                "tag them, or set meetinity-data:network.privateSubnetIds"
+                f"found {len(known['ids'])} subnets tagged Tier=private in VPC {known['vpc']}, and a store needs two: "
+                "tag them, or set meetinity-data:network.privateSubnetIds (and vpcId, if that is not the VPC you mean)"
             )
-        return sorted(subnet_ids)
+        return sorted(known["ids"])
 
-    return found.ids.apply(check)
+    return pulumi.Output.all(ids=found.ids, vpc=vpc_id).apply(check)
 
 
 def _node_security_group(vpc_id: pulumi.Input[str], name: str) -> pulumi.Output[str]:
@@ -95,15 +96,16 @@ def _node_security_group(vpc_id: pulumi.Input[str], name: str) -> pulumi.Output[
         )
     )
 
-    def only(group_ids: list[str]) -> str:
-        if len(group_ids) != 1:
+    def only(known: dict[str, Any]) -> str:
+        if len(known["ids"]) != 1:
             raise pulumi.RunError(
-                f"found {len(group_ids)} security groups tagged Name={name} in the EKS cluster's VPC, and exactly "
-                "one is the nodes': set meetinity-data:network.allowedSecurityGroupIds"
+                f"found {len(known['ids'])} security groups tagged Name={name} in VPC {known['vpc']}, and exactly one "
+                "is the nodes': set meetinity-data:network.allowedSecurityGroupIds (and vpcId, if that is not the VPC "
+                "you mean)"
             )
-        return group_ids[0]
+        return str(known["ids"][0])
 
-    return found.ids.apply(only)
+    return pulumi.Output.all(ids=found.ids, vpc=vpc_id).apply(only)
 
 
 def _cidr_blocks(subnet_ids: Sequence[str]) -> pulumi.Output[list[str]]:

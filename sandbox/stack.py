@@ -17,7 +17,7 @@ LOCAL = "local"
 HOW_TO_GO_ON = """
 Use it:   source sandbox/activate      then pulumi, kubectl, aws, psql and redis-cli work against it
           kubectl get secret platform-database -o jsonpath='{.data.DATABASE_URL}' | base64 -d
-Look:     python -m sandbox status
+Look:     make status
 Stop:     make down                    (the data stays; make up goes on from there)
 """
 
@@ -76,10 +76,25 @@ def scratch_project(instance: Instance, stack: str, environment: Mapping[str, st
     (directory / "Pulumi.yaml").write_text(yaml.safe_dump(project))
     # The secrets provider of a real stack is a key in AWS; here the passphrase takes its place.
     settings = yaml.safe_load(source.read_text())
+    encrypted = [key for key, value in (settings.get("config") or {}).items() if "secure" in _keys(value)]
+    if encrypted and settings.get("secretsprovider"):
+        raise SandboxError(
+            f"{source.name} holds secrets that only {settings['secretsprovider'].partition('?')[0]} can open "
+            f"({', '.join(encrypted)}): preview it with its own backend and credentials, or without these keys"
+        )
     for key in ("secretsprovider", "encryptedkey"):
         settings.pop(key, None)
     (directory / source.name).write_text(yaml.safe_dump(settings))
     return directory, {**environment, "PULUMI_BACKEND_URL": f"file://{directory / 'backend'}"}
+
+
+def _keys(value: object) -> set[str]:
+    """Every key at any depth."""
+    if isinstance(value, list):
+        return {key for item in value for key in _keys(item)}
+    if isinstance(value, dict):
+        return {str(key) for key in value} | {key for item in value.values() for key in _keys(item)}
+    return set()
 
 
 def preview(instance: Instance, stack: str, environment: Mapping[str, str], arguments: Sequence[str] = ()) -> int:

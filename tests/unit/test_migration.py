@@ -131,6 +131,12 @@ def test_a_version_table_that_is_no_identifier_is_refused(table):
         job(version_table=table)
 
 
+@pytest.mark.parametrize("image", ["users", "ghcr.io:443/users", "ghcr.io/users@sha256:abc"])
+def test_an_image_without_tag_or_digest_is_refused(image):
+    with pytest.raises(ValueError, match="neither tag nor digest"):
+        job(image=image)
+
+
 def test_what_a_pod_wrote_is_repeated_without_secrets():
     text = "connecting to postgresql+psycopg://app:s3cret@db:5432/x\nwith s3cret and s3cret-longer"
     assert redact(text, ["s3cret", "s3cret-longer"]) == (
