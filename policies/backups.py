@@ -38,7 +38,7 @@ def _windows_apart(backup: Value, maintenance: Value) -> Iterator[Finding]:
     yield from require(backup, lambda _: daily is not None, "a window hh:mm-hh:mm is asked for")
     yield from require(maintenance, lambda _: weekly is not None, "a window ddd:hh:mm-ddd:hh:mm is asked for")
     if daily and weekly and daily & weekly:
-        yield f"{backup.path} {backup.known} meets {maintenance.path} {maintenance.known}; they must be apart"
+        yield f"{backup.path} {backup.bare} meets {maintenance.path} {maintenance.bare}; they must be apart"
 
 
 def _raw(value: Value) -> Any:

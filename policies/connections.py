@@ -47,8 +47,8 @@ def _name(resource: Resource) -> Value:
 
 
 def _connection_keys(resource: Resource, _: Terms) -> Iterator[Finding]:
-    name = _name(resource).known
-    if name not in KEYS:
+    name = _name(resource).text
+    if name is None or name not in KEYS:
         return
     kind = resource["type"]
     if kind.unknown:
@@ -75,7 +75,7 @@ def _connection_keys(resource: Resource, _: Terms) -> Iterator[Finding]:
 def _marked_secret(resource: Resource, _: Terms) -> Iterator[Finding]:
     paths = {CLUSTER: ("masterPassword",), REPLICATION_GROUP: ("authToken",), SECRET: ("stringData", "data")}
     for path in paths[resource.type]:
-        value = resource[path].opened()
+        value = resource[path]
         if value.raw is None or value.secret:
             continue
         entries = [value.key(key) for key in value.named()] if isinstance(value.raw, Mapping) else []
@@ -105,17 +105,17 @@ def _concerns_secrets(rule: Value) -> bool:
 
 
 def _read_by_the_listed(resources: Sequence[Resource], terms: Terms) -> Iterator[tuple[Resource | None, Finding]]:
-    readers = {_name(each).known for each in resources if each.type in (ROLE, CLUSTER_ROLE) and _reads_secrets(each)}
-    allowed = {(each["kind"], each["name"]) for each in terms["subjects"]}
+    readers = {_name(each).text for each in resources if each.type in (ROLE, CLUSTER_ROLE) and _reads_secrets(each)}
+    allowed = [(each["kind"], each["name"]) for each in terms["subjects"]]
     for binding in resources:
         if binding.type not in (ROLE_BINDING, CLUSTER_ROLE_BINDING):
             continue
         role = binding["roleRef.name"]
         if role.unknown:
             yield binding, Undecided(role.path)
-        elif role.known in _BROAD_ROLES:
+        elif role.text in _BROAD_ROLES:
             yield binding, f"roleRef.name is {role.shown}, which reads every Secret"
-        elif role.known in readers:
+        elif role.text in readers:
             if binding.type == CLUSTER_ROLE_BINDING:
                 yield binding, "it gives the Secrets of every namespace; a RoleBinding gives one's"
             yield from ((binding, finding) for finding in _subjects(binding, allowed))
@@ -125,13 +125,13 @@ def _reads_secrets(role: Resource) -> bool:
     return any(_concerns_secrets(rule) for rule in role["rules"].each())
 
 
-def _subjects(binding: Resource, allowed: set[tuple[str, str]]) -> Iterator[Finding]:
+def _subjects(binding: Resource, allowed: Sequence[tuple[str, str]]) -> Iterator[Finding]:
     for subject in binding["subjects"].each():
         kind, name = subject.at("kind"), subject.at("name")
         if kind.unknown or name.unknown:
             yield Undecided(name.path)
         elif (kind.known, name.known) not in allowed:
-            yield f"{subject.path} is {kind.known} {name.known}, who is not among the subjects listed"
+            yield f"{subject.path} is {kind.bare} {name.bare}, who is not among the subjects listed"
 
 
 def _no_credential_in_env(resource: Resource, _: Terms) -> Iterator[Finding]:
@@ -139,14 +139,14 @@ def _no_credential_in_env(resource: Resource, _: Terms) -> Iterator[Finding]:
         for variable in container.at("env").each():
             name, value = variable.at("name"), variable.at("value")
             called = str(name.known)
-            if value.opened().raw in (None, ""):
+            if value.raw in (None, ""):
                 continue
             if value.secret or (_CREDENTIAL.search(called) and not _HARMLESS.search(called)):
-                yield f"{variable.path} {called} holds its value in clear; valueFrom.secretKeyRef is asked for"
+                yield f"{variable.path} {name.bare} holds its value in clear; valueFrom.secretKeyRef is asked for"
             elif value.unknown:
-                yield Undecided(f"{value.path} of {called}")
+                yield Undecided(f"{value.path} of {name.bare}")
             elif _URL_WITH_PASSWORD.search(str(value.known)):
-                yield f"{variable.path} {called} holds a URL with a password; valueFrom.secretKeyRef is asked for"
+                yield f"{variable.path} {name.bare} holds a URL with a password; valueFrom.secretKeyRef is asked for"
         for part in ("command", "args"):
             for word in container.at(part).each():
                 if word.secret or (not word.unknown and _URL_WITH_PASSWORD.search(str(word.known))):

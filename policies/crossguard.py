@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from functools import partial
 from typing import Any
 
 from pulumi_policy import (
@@ -31,7 +30,7 @@ class _UndecidedError(UnknownValueError):
     """What the SDK takes for a value that is not known yet: it reports our message as advice, and goes on."""
 
     def __init__(self, rule: Rule, undecided: Sequence[Doubt]) -> None:
-        names = [f"{each.path} of {each.name}" if each.name else each.path for each in undecided]
+        names = [f"{each.path} of {each.name}" if isinstance(rule, StackRule) else each.path for each in undecided]
         super().__init__(UNKNOWN_OBJECT_VALUE, names)
         self.message = f"{rule.name} is undecided until the update: not known yet is {', '.join(names)}"
 
@@ -39,8 +38,12 @@ class _UndecidedError(UnknownValueError):
 def policies() -> list[Policy]:
     # The engine sends what is marked secret as marked; the SDK drops the mark before a rule sees it, except for
     # remediations. Two requirements are about the mark itself, so validations get it too.
-    servicer.deserialize_properties = partial(deserialize_properties, proxy_secrets=True)  # type: ignore[attr-defined]
+    servicer.deserialize_properties = _with_marks  # type: ignore[attr-defined]
     return [_stack_policy(rule) if isinstance(rule, StackRule) else _resource_policy(rule) for rule in RULES]
+
+
+def _with_marks(props: dict[str, Any], proxy_secrets: bool = True) -> dict[str, Any]:  # noqa: ARG001
+    return deserialize_properties(props, proxy_secrets=True)
 
 
 def _resource_policy(rule: ResourceRule) -> Policy:
@@ -96,7 +99,7 @@ def _metadata(rule: Rule) -> dict[str, Any]:
         "description": rule.requires,
         "enforcement_level": EnforcementLevel(rule.level),
         "severity": Severity(rule.severity),
-        "remediation_steps": rule.fix,
+        "remediation_steps": rule.advice(),
         "tags": list(rule.controls),
         "config_schema": PolicyConfigSchema(properties={key: dict(each) for key, each in rule.schema().items()}),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from ipaddress import ip_network
 from operator import eq
@@ -39,12 +39,6 @@ _BLOCKS = ("cidrBlocks", "ipv6CidrBlocks", "cidrIpv4", "cidrIpv6")
 _EVERY_PROTOCOL = "-1"
 
 
-def _engine(resource: Resource) -> str:
-    engine = resource["engine"]
-    default = "redis" if resource.type == REPLICATION_GROUP else ""
-    return str(engine.known or default)
-
-
 def _tls_forced(group: Resource, _: Terms) -> Iterable[Finding]:
     value = aurora_parameter(group, "rds.force_ssl")
     return () if value is None else require(value, lambda given: given in ("1", 1), "1 is asked for")
@@ -73,7 +67,7 @@ def _fails_over(group: Resource, _: Terms) -> Iterator[Finding]:
     yield from is_true(group["automaticFailoverEnabled"])
     yield from is_true(group["multiAzEnabled"])
     nodes, replicas = group["numCacheClusters"], group["replicasPerNodeGroup"]
-    if replicas.opened().raw is not None:
+    if not replicas.absent:
         yield from at_least(replicas, 1, "replica per shard")
     else:
         yield from at_least(nodes, 2, "nodes")
@@ -117,15 +111,17 @@ def _blocks(door: Value) -> Iterator[Value]:
                 yield value
             else:
                 yield from value.each()
-        elif value.opened().raw is not None:
+        elif not value.absent:
             yield value
 
 
 def _is_world(block: Any) -> bool:
     try:
-        network = ip_network(block, strict=False)
-    except (ValueError, TypeError):
-        return True
+        network = ip_network(block, strict=False) if isinstance(block, str) else None
+    except ValueError:
+        network = None
+    if network is None:
+        return True  # Whatever it is, it names no network.
     return network.prefixlen < _WIDEST[network.version]
 
 
@@ -161,51 +157,40 @@ def _described(resource: Resource, _: Terms) -> Iterator[Finding]:
         yield from is_text(door.at("description"), "a description is asked for")
 
 
-def _major(version: str) -> str:
-    return version.split(".")[0]
-
-
-def _support(resource: Resource) -> tuple[Value, str, str] | None:
-    """The version, its engine and its major; None where another rule speaks of a version that is not there."""
+def _end(resource: Resource) -> date | str | None:
+    """When standard support of its version ends: None for never, a text for what is not a known version."""
     version = resource["engineVersion"]
-    known = version.known
-    return (version, _engine(resource), _major(known)) if isinstance(known, str) and known else None
+    if not isinstance(version.known, str) or not version.known:
+        return "a version like 16.15, as text, is asked for"
+    engine = resource["engine"].text or ("redis" if resource.type == REPLICATION_GROUP else "")
+    return ENDS.get(engine, {}).get(version.known.split(".")[0], "its end of support is not in policies/support.py")
 
 
-def _supported(resource: Resource, terms: Terms) -> Iterator[Finding]:
-    if (found := _support(resource)) is None:
-        yield from require(resource["engineVersion"], lambda _: False, "a version like 16.15, as text, is asked for")
-        return
-    version, engine, major = found
-    if major not in ENDS.get(engine, {}):
-        yield (
-            f"engineVersion is {version.shown} of {engine or 'no engine'}, "
-            "whose end of support is not in policies/support.py"
-        )
-    elif (end := ENDS[engine][major]) is not None and terms.today > end:
-        yield f"engineVersion is {version.shown}, and standard support of {engine} {major} ended on {end}"
+def _supported(resource: Resource, terms: Terms) -> Iterable[Finding]:
+    end, version = _end(resource), resource["engineVersion"]
+    if isinstance(end, str):
+        return require(version, lambda _: False, end)
+    if end is not None and terms.today > end:
+        return [f"engineVersion is {version.shown}, whose standard support ended on {end}"]
+    return ()
 
 
 def _ending(resource: Resource, terms: Terms) -> Iterator[Finding]:
-    if (found := _support(resource)) is None:
-        return
-    version, engine, major = found
-    end = ENDS.get(engine, {}).get(major)
-    if end is not None and end - timedelta(days=WARNING_DAYS) <= terms.today <= end:
+    end = _end(resource)
+    if isinstance(end, date) and end - timedelta(days=WARNING_DAYS) <= terms.today <= end:
         left = (end - terms.today).days
-        yield (
-            f"engineVersion is {version.shown}, and standard support of {engine} {major} ends on {end}, in {left} days"
-        )
+        version = resource["engineVersion"].shown
+        yield f"engineVersion is {version}, whose standard support ends on {end}, in {left} days"
 
 
 def _snapshots_encrypted(resources: Sequence[Resource], _: Terms) -> Iterator[tuple[Resource | None, Finding]]:
     """A snapshot says whether it is encrypted only once it exists; a copy can be told to be."""
     for each in resources:
-        if each.type == CLUSTER_SNAPSHOT_COPY and isinstance(each["kmsKeyId"].opened().raw, str):
+        if each.type == CLUSTER_SNAPSHOT_COPY and isinstance(each["kmsKeyId"].raw, str):
             continue
         if each.type in (CLUSTER_SNAPSHOT, CLUSTER_SNAPSHOT_COPY):
             encrypted = each["storageEncrypted"]
-            if encrypted.opened().raw is None:
+            if encrypted.absent:
                 yield each, Undecided("storageEncrypted")
             else:
                 yield from ((each, finding) for finding in is_true(encrypted))
@@ -413,7 +398,7 @@ RULES: tuple[Rule, ...] = (
             *is_true(it["transitEncryptionEnabled"]),
             *(
                 require(it["transitEncryptionMode"], lambda given: given == "required", "required is asked for")
-                if it["transitEncryptionMode"].opened().raw is not None
+                if not it["transitEncryptionMode"].absent
                 else ()
             ),
         ],

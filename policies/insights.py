@@ -45,7 +45,8 @@ def _parameter(group: Resource, name: str) -> Value:
         if each.at("name").unknown:
             doubtful = True
         elif each.at("name").known == name:
-            return Value(each.at("value").opened().raw, f"parameter {name}")
+            value = each.at("value")
+            return Value(value.raw, f"parameter {name}", value.secret)
     if doubtful:
         raise Undecided(f"parameter {name}")
     return Value(None, f"parameter {name}")
@@ -113,7 +114,7 @@ def _logs_exported(resource: Resource, _: Terms) -> Iterable[Finding]:
 
 
 def _contains(names: Value, wanted: str) -> Iterator[Finding]:
-    if names.opened().raw is None:
+    if names.absent:
         yield f"{names.path} is not set; {wanted} must be in it"
         return
     entries = list(names.each())
@@ -129,7 +130,8 @@ def _redis_logs(resource: Resource, _: Terms) -> Iterator[Finding]:
     if any(each.at("logType").unknown for each in deliveries):
         yield Undecided("logDeliveryConfigurations")
         return
-    for wanted in sorted({"engine-log", "slow-log"} - {each.at("logType").known for each in deliveries}):
+    delivered = [each.at("logType").known for each in deliveries]
+    for wanted in (each for each in ("engine-log", "slow-log") if each not in delivered):
         yield f"logDeliveryConfigurations has no {wanted}; both engine-log and slow-log are asked for"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any, Literal
 
 from policies.value import Malformed, Undecided, Value
@@ -83,8 +84,9 @@ class _Rule:
     def defaults(self) -> dict[str, Any]:
         return {option: schema["default"] for option, schema in self.options.items()}
 
-    def advice(self, terms: Terms) -> str:
-        return self.fix.format_map({option: terms[option] for option in self.options})
+    def advice(self, terms: Terms | None = None) -> str:
+        """What to do; without terms, `<option>` stands where the environment's value would."""
+        return self.fix.format_map({option: terms[option] if terms else f"<{option}>" for option in self.options})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,21 +151,25 @@ def judge(rule: Rule, resources: Sequence[Resource], terms: Terms) -> Verdict:
 
 
 def _findings(rule: Rule, resources: Sequence[Resource], terms: Terms) -> Iterator[tuple[Resource | None, Finding]]:
+    seen = [each for each in resources if each.type in rule.types]
     if isinstance(rule, StackRule):
-        seen = [each for each in resources if each.type in rule.types]
-        yield from _caught(None, rule.check(seen, terms))
+        yield from _caught(None, partial(rule.check, seen, terms))
         return
-    for resource in resources:
-        if resource.type in rule.types:
-            yield from _caught(resource, ((resource, finding) for finding in rule.check(resource, terms)))
+    for resource in seen:
+        yield from _caught(resource, partial(_of, resource, rule, terms))
+
+
+def _of(resource: Resource, rule: ResourceRule, terms: Terms) -> Iterator[tuple[Resource | None, Finding]]:
+    for finding in rule.check(resource, terms):
+        yield resource, finding
 
 
 def _caught(
-    resource: Resource | None, findings: Iterable[tuple[Resource | None, Finding]]
+    resource: Resource | None, findings: Callable[[], Iterable[tuple[Resource | None, Finding]]]
 ) -> Iterator[tuple[Resource | None, Finding]]:
     """A value that a rule had to know and could not, or could not make sense of, is a finding too."""
     try:
-        yield from findings
+        yield from findings()
     except Undecided as undecided:
         yield resource, undecided
     except Malformed as malformed:

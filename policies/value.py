@@ -44,86 +44,94 @@ class Value:
     """A value and its path. Reading below something unknown raises Undecided, below something shapeless Malformed."""
 
     raw: Any
+    """UNKNOWN where it is not known yet, None where there is none; never a Secret itself."""
     path: str = ""
     secret: bool = False
 
     def at(self, path: str) -> Value:
-        """The value under the dotted `path`; one of `None` where there is none."""
-        here = self.opened()
+        """The value under the dotted `path`; one of None where there is none."""
+        here = self
         for key in path.split("."):
-            here = here.under(key)
+            here = here.key(key)
         return here
 
     def key(self, key: str) -> Value:
-        """The value under a key that may itself hold dots."""
-        return self.opened().under(key).opened()
+        """The value under one key, dots and all."""
+        path = f"{self.path}.{key}" if self.path else key
+        if self.raw is None or self.raw is UNKNOWN:
+            return Value(self.raw, path, self.secret)
+        if not isinstance(self.raw, Mapping):
+            raise Malformed(f"{self.label} is {self.shown}, where a mapping belongs")
+        return _opened(self.raw.get(key), path, secret=self.secret)
 
     def named(self) -> list[str]:
         """The keys of a mapping; none where it is absent."""
-        mapping = self.opened().known
-        if mapping is None:
+        if self.known is None:
             return []
-        if not isinstance(mapping, Mapping):
+        if not isinstance(self.known, Mapping):
             raise Malformed(f"{self.label} is {self.shown}, where a mapping belongs")
-        return list(mapping)
+        return list(self.known)
 
     def each(self) -> Iterator[Value]:
         """The entries of a list; none where it is absent."""
-        here = self.opened()
-        if here.known is None:
+        if self.known is None:
             return
-        if not isinstance(here.known, list | tuple):
-            raise Malformed(f"{here.label} is {here.shown}, where a list belongs")
-        for number, entry in enumerate(here.known):
-            yield Value(entry, f"{here.path}[{number}]", here.secret).opened()
+        if not isinstance(self.known, list | tuple):
+            raise Malformed(f"{self.label} is {self.shown}, where a list belongs")
+        for number, entry in enumerate(self.known):
+            yield _opened(entry, f"{self.path}[{number}]", secret=self.secret)
 
     @property
     def known(self) -> Any:
         """The bare value. Raises Undecided where there is none yet."""
-        here = self.opened()
-        if here.raw is UNKNOWN:
-            raise Undecided(here.label)
-        return here.raw
+        if self.raw is UNKNOWN:
+            raise Undecided(self.label)
+        return self.raw
+
+    @property
+    def text(self) -> str | None:
+        """The text; None where it is absent. Raises Malformed for anything else."""
+        if not isinstance(self.known, str | None):
+            raise Malformed(f"{self.label} is {self.shown}, where a text belongs")
+        return self.known
 
     @property
     def unknown(self) -> bool:
-        return self.opened().raw is UNKNOWN
+        return self.raw is UNKNOWN
+
+    @property
+    def absent(self) -> bool:
+        return self.raw is None
 
     @property
     def shown(self) -> str:
         """The value for a message; never a secret one, nor a large one."""
-        here = self.opened()
-        if here.secret:
+        if self.secret:
             return "a secret"
-        if isinstance(here.raw, Mapping):
+        if isinstance(self.raw, Mapping):
             return "a mapping"
-        if isinstance(here.raw, list | tuple):
-            return json.dumps(list(here.raw)) if all(isinstance(each, str) for each in here.raw) else "a list"
-        value = here.raw
-        return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)
+        if isinstance(self.raw, list | tuple):
+            return json.dumps(list(self.raw)) if all(isinstance(each, str) for each in self.raw) else "a list"
+        return json.dumps(int(self.raw) if isinstance(self.raw, float) and self.raw.is_integer() else self.raw)
+
+    @property
+    def bare(self) -> str:
+        """`shown` without the quotes, for the middle of a sentence."""
+        return self.raw if isinstance(self.raw, str) and not self.secret else self.shown
 
     @property
     def label(self) -> str:
         return self.path or "the resource"
 
-    def opened(self) -> Value:
-        return Value(self.raw.value, self.path, True).opened() if isinstance(self.raw, Secret) else self
 
-    def under(self, key: str) -> Value:
-        here = self.opened()
-        path = f"{here.path}.{key}" if here.path else key
-        if here.raw is UNKNOWN:
-            return Value(UNKNOWN, path, here.secret)
-        if here.raw is None:
-            return Value(None, path, here.secret)
-        if not isinstance(here.raw, Mapping):
-            raise Malformed(f"{here.label} is {here.shown}, where a mapping belongs")
-        return Value(here.raw.get(key), path, here.secret)
+def _opened(raw: Any, path: str, *, secret: bool) -> Value:
+    while isinstance(raw, Secret):
+        raw, secret = raw.value, True
+    return Value(raw, path, secret)
 
 
 def require(value: Value, holds: Callable[[Any], bool], wanted: str) -> Iterator[str | Undecided]:
     """One finding unless `value` is there and `holds`; absent and null are never fine."""
-    value = value.opened()
     if value.unknown:
         yield Undecided(value.path)
     elif value.raw is None:

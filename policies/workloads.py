@@ -130,7 +130,7 @@ def _apart_from_the_host(resource: Resource, _: Terms) -> Iterator[Finding]:
         if spec.at(flag).unknown or spec.at(flag).known is not None:
             yield from is_false(spec.at(flag))
     for volume in spec.at("volumes").each():
-        host = volume.at("hostPath").opened().raw
+        host = volume.at("hostPath").raw
         if host is UNKNOWN:
             yield Undecided(f"{volume.path}.hostPath")
         elif host is not None:
