@@ -24,8 +24,9 @@ down: $(READY) ## stop the sandbox; its state stays
 	@$(RUN) -m sandbox down
 
 .PHONY: test
-test: $(READY) ## unit tests, then behaviour in a sandbox of its own
+test: $(READY) ## unit tests, the policies, then behaviour in a sandbox of its own
 	@$(RUN) -m pytest tests/unit
+	@$(RUN) -m pytest tests/policy
 	@$(RUN) -m pytest tests/sandbox
 
 .PHONY: lint
@@ -38,6 +39,10 @@ lint: $(READY) ## style and types
 preview: $(READY) ## preview STACK=dev|staging|prod against the sandbox's furnished account, offline
 	@$(RUN) -m sandbox preview $(STACK)
 
+.PHONY: policy
+policy: $(READY) ## hold STACK=dev|staging|prod to its policies, offline, from its committed file
+	@$(RUN) -m policies.offline $(STACK)
+
 .PHONY: bench
 bench: $(READY) ## measure what docs/performance.md reports
 	@$(RUN) -m bench
@@ -45,6 +50,7 @@ bench: $(READY) ## measure what docs/performance.md reports
 .PHONY: docs
 docs: $(READY) ## write the generated pages under docs/
 	@$(RUN) -m settings > docs/configuration.md
+	@$(RUN) -m policies.page > docs/policies.md
 
 .PHONY: lock
 lock: $(READY) ## write requirements*.txt from requirements*.in

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import json
 import runpy
 import sys
@@ -16,6 +17,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,14 @@ class _Monitor(mocks.MockMonitor):
         return any(each.urn == request.parent and each.protect for each in self.seen)
 
 
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """One for all runs: the SDK keeps what it has made with it."""
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+    return loop
+
+
 def resources(stack: str, configuration: Mapping[str, Any], program: Path = CHECKOUT / "__main__.py") -> list[Resource]:
     """What `program` registers with `configuration`, the `config` of a stack file. Raises what the program raises."""
     texts = {
@@ -87,8 +97,7 @@ def resources(stack: str, configuration: Mapping[str, Any], program: Path = CHEC
     secret = [key for key, value in configuration.items() if _opened(value) != value]
     monitor = _Monitor()
     sys.path.insert(0, str(program.parent))
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
+    asyncio.set_event_loop(_loop())
 
     def run() -> None:
         set_all_config(texts, secret)
@@ -99,8 +108,6 @@ def resources(stack: str, configuration: Mapping[str, Any], program: Path = CHEC
         pulumi.runtime.test(run)()  # type: ignore[no-untyped-call]
     finally:
         sys.path.remove(str(program.parent))
-        asyncio.set_event_loop(None)
-        loop.close()
     # The order of registration varies from run to run.
     return sorted(monitor.seen, key=lambda each: each.urn)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 
-class _Unknown:
-    def __repr__(self) -> str:
-        return "UNKNOWN"
+class _Unknown(Enum):
+    """An enumeration, so that a copy of it is still it."""
+
+    UNKNOWN = "unknown"
 
 
-UNKNOWN = _Unknown()
+UNKNOWN = _Unknown.UNKNOWN
 """In place of a value that is not known before the update."""
 
 
