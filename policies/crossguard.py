@@ -32,7 +32,7 @@ class _UndecidedError(UnknownValueError):
     def __init__(self, rule: Rule, undecided: Sequence[Doubt]) -> None:
         names = [f"{each.path} of {each.name}" if isinstance(rule, StackRule) else each.path for each in undecided]
         super().__init__(UNKNOWN_OBJECT_VALUE, names)
-        self.message = f"{rule.name} is undecided until the update: not known yet is {', '.join(names)}"
+        self.message = f"{rule.name} is undecided until it knows {', '.join(names)}"
 
 
 def policies() -> list[Policy]:

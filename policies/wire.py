@@ -10,6 +10,8 @@ from policies.value import UNKNOWN, Secret
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the protocol's mark
 _OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+# In place of a secret's content where `pulumi policy analyze` has no key to open it with.
+_REDACTED = "[secret]"
 # pulumi: sdk/go/common/resource/plugin/rpc.go; one for each kind of value.
 _UNKNOWNS = frozenset(
     (
@@ -32,7 +34,7 @@ def plain(value: Any) -> Any:
     if isinstance(unwrapped, Mapping):
         signature = unwrapped.get(_SIGNATURE)
         if signature == _SECRET:
-            return Secret(plain(unwrapped["value"]) if "value" in unwrapped else UNKNOWN)
+            return _secret(unwrapped.get("value", _REDACTED))
         if signature == _OUTPUT:
             known = plain(unwrapped["value"]) if "value" in unwrapped else UNKNOWN
             return Secret(known) if unwrapped.get("secret") else known
@@ -40,8 +42,12 @@ def plain(value: Any) -> Any:
     if isinstance(unwrapped, list | tuple):
         return [plain(each) for each in unwrapped]
     if type(unwrapped).__module__ == "pulumi_policy.secret":
-        return Secret(plain(unwrapped.value))
+        return _secret(unwrapped.value)
     return unwrapped
+
+
+def _secret(value: Any) -> Secret:
+    return Secret(UNKNOWN if value == _REDACTED else plain(value))
 
 
 def _unwrapped(value: Any) -> Any:

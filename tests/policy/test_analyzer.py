@@ -36,7 +36,7 @@ def test_the_analyzer_says_what_the_rule_says(analyzer, scenario: Scenario):
     expected = [f"{rule.requires}\n{finding}. Fix: {advice}" for finding in scenario.findings]
     if scenario.undecided:
         names = ", ".join(scenario.undecided)
-        expected.append(f"{rule.name} is undecided until the update: not known yet is {names}")
+        expected.append(f"{rule.name} is undecided until it knows {names}")
     assert [_said(each) for each in diagnostics] == expected
     levels = [each.enforcementLevel for each in diagnostics[: len(scenario.findings)]]
     assert set(levels) <= {proto.ADVISORY if level == "advisory" else proto.MANDATORY}

@@ -11,7 +11,7 @@ from policies.catalogue import RULES
 from policies.configuration import ENVIRONMENTS, ConfigurationError, for_environment, load
 
 FLOORS = {
-    "aurora-backup-retention": (1, 7, 7, 14),
+    "aurora-backup-retention": (7, 7, 7, 14),
     "redis-snapshot-retention": (1, 1, 7, 7),
     "performance-insights-retention": (7, 7, 7, 465),
 }
@@ -51,7 +51,7 @@ def test_production_is_as_strict_as_the_rules_themselves():
             {"aurora-backup-retention": {"flor": 7}},
             "aurora-backup-retention: there is no option flor; there are floor, ",
         ),
-        ({"aurora-backup-retention": {"floor": 0}}, "aurora-backup-retention.floor is 0; 1 to 35 are allowed"),
+        ({"aurora-backup-retention": {"floor": 1}}, "aurora-backup-retention.floor is 1; 2 to 35 are allowed"),
         ({"aurora-backup-retention": {"floor": "7"}}, 'aurora-backup-retention.floor is "7"; integer is asked for'),
         ({"aurora-backup-retention": {"floor": True}}, "aurora-backup-retention.floor is true; integer is asked for"),
         ({"aurora-backup-retention": 7}, "aurora-backup-retention: a level or an object is asked for"),
