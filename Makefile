@@ -40,8 +40,8 @@ preview: $(READY) ## preview STACK=dev|staging|prod against the sandbox's furnis
 	@$(RUN) -m sandbox preview $(STACK)
 
 .PHONY: policy
-policy: $(READY) ## hold STACK=dev|staging|prod to its policies, offline, from its committed file
-	@$(RUN) -m policies.offline $(STACK)
+policy: $(READY) ## hold STACK=dev|staging|prod to its policies, offline (JSON=1 for a program)
+	@$(RUN) -m policies.offline $(STACK) $(if $(JSON),--json)
 
 .PHONY: bench
 bench: $(READY) ## measure what docs/performance.md reports

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -25,6 +26,8 @@ from policies.catalogue import RULES
 from policies.rule import Doubt, Resource, ResourceRule, Rule, StackRule, Terms, Verdict, judge
 from policies.wire import plain
 
+_BY_NAME = {rule.name: rule for rule in RULES}
+
 
 class _UndecidedError(UnknownValueError):
     """What the SDK takes for a value that is not known yet: it reports our message as advice, and goes on."""
@@ -35,7 +38,29 @@ class _UndecidedError(UnknownValueError):
         self.message = f"{rule.name} is undecided until it knows {', '.join(names)}"
 
 
+class _OfItsType(servicer._PolicyAnalyzerServicer):  # noqa: SLF001 - see `policies`
+    """Asks of a resource only the rules of its type: the SDK converts the resource anew for every policy it asks."""
+
+    _asked = threading.local()
+
+    def Analyze(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
+        self._asked.type = request.type
+        return super().Analyze(request, context)  # type: ignore[no-untyped-call]
+
+    def Remediate(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._asked.type = request.type
+        return super().Remediate(request, context)  # type: ignore[no-untyped-call]
+
+    def _get_enforcement_level(self, policy: Policy) -> EnforcementLevel:
+        rule = _BY_NAME[policy.name]
+        if isinstance(rule, ResourceRule) and getattr(self._asked, "type", None) not in rule.types:
+            return EnforcementLevel.DISABLED
+        return super()._get_enforcement_level(policy)
+
+
 def policies() -> list[Policy]:
+    """The rules, as the pack's policies; makes the SDK serve them as they need it, in two places of its own."""
+    servicer._PolicyAnalyzerServicer = _OfItsType  # type: ignore[misc] # noqa: SLF001
     # The engine sends what is marked secret as marked; the SDK drops the mark before a rule sees it, except for
     # remediations. Two requirements are about the mark itself, so validations get it too.
     servicer.deserialize_properties = _with_marks  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ name, and decided during `pulumi up`, before the resource is touched.
 
 ```console
 make policy STACK=prod                                    # from the committed stack file: no cloud, no credentials
-python -m policies.offline prod --json                    # the same for a program
+make policy STACK=prod JSON=1                             # the same for a program
 pulumi preview --policy-pack policies --policy-pack-config policies/environments/prod.json   # and up, and any other
 pulumi policy analyze --policy-pack policies --policy-pack-config policies/environments/prod.json --stack prod
 ```

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from policies import tokens as t
@@ -403,6 +403,15 @@ def _backup_plan() -> Iterator[Scenario]:
         doubts=["resources of it of cluster"],
     )
 
+    # At preview neither ARN nor plan id is known; what they come from is.
+    later = sample(t.BACKUP_SELECTION, {"resources": UNKNOWN, "planId": UNKNOWN})
+    by_source = {"resources": frozenset({cluster.urn}), "planId": frozenset({plan.urn})}
+    yield _stack(rule, "compliant", cluster, plan, replace(later, uses=by_source))
+    yield _stack(rule, "unknown", cluster, plan, later, doubts=["planId of it of cluster"])
+    elsewhere = {**by_source, "resources": frozenset({"urn:of-another"})}
+    doubts = ["resources of it of cluster"]
+    yield _stack(rule, "unknown", cluster, plan, replace(later, uses=elsewhere), doubts=doubts)
+
 
 def _insights() -> Iterator[Scenario]:
     rule = "performance-insights-alike"
@@ -422,6 +431,14 @@ def _insights() -> Iterator[Scenario]:
         says=["monitoringInterval is 5, and 60 on cluster cluster"],
     )
     yield _stack(rule, "unknown", _cluster(), _member(1, **{path: UNKNOWN}), doubts=[f"{path} of instance-1"])
+
+    key = {"performanceInsightsKmsKeyId": UNKNOWN}
+    ours, theirs = sample(t.CLUSTER, key, name="cluster"), sample(t.INSTANCE, key, name="instance-1")
+    made_here = sample(t.SECURITY_GROUP, name="stands-for-a-key")
+    source = {"performanceInsightsKmsKeyId": frozenset({made_here.urn})}
+    yield _stack(rule, "compliant", made_here, replace(ours, uses=source), replace(theirs, uses=source))
+    doubts = ["performanceInsightsKmsKeyId of instance-1"]
+    yield _stack(rule, "unknown", made_here, replace(ours, uses=source), theirs, doubts=doubts)
 
     rule = "database-insights-mode"
     says = ["performanceInsightsRetentionPeriod is 7; databaseInsightsMode is advanced, which takes 465 days"]
@@ -465,6 +482,9 @@ def _exposure() -> Iterator[Scenario]:
 
     rule = "aurora-members"
     yield _stack(rule, "compliant", _cluster(), _member(1), _member(2))
+    later = _member(2, clusterIdentifier=UNKNOWN)
+    by_source = replace(later, uses={"clusterIdentifier": frozenset({_cluster().urn})})
+    yield _stack(rule, "compliant", _cluster(), _member(1), by_source)
     said = "it has 1 instance; at least 2 are asked for"
     yield _stack(rule, "violating", _cluster(), _member(1), says=[said])
     yield _stack(rule, "violating", _cluster(), says=["it has 0 instances; at least 2 are asked for"])
