@@ -29,8 +29,9 @@ status: $(READY) ## show what runs in the sandbox
 	@$(RUN) -m sandbox status
 
 .PHONY: test
-test: $(READY) ## unit tests, then behaviour in a sandbox of its own
+test: $(READY) ## unit tests, the policies, then behaviour in a sandbox of its own
 	@$(RUN) -m pytest tests/unit
+	@$(RUN) -m pytest tests/policy
 	@$(RUN) -m pytest tests/sandbox
 
 .PHONY: lint
@@ -43,6 +44,10 @@ lint: $(READY) ## style and types
 preview: $(READY) ## preview STACK=local|dev|staging|prod in the sandbox, offline
 	@$(RUN) -m sandbox preview $(STACK)
 
+.PHONY: policy
+policy: $(READY) ## hold STACK=dev|staging|prod to its policies, offline (JSON=1 for a program)
+	@$(RUN) -m policies.offline $(STACK) $(if $(JSON),--json)
+
 .PHONY: bench
 bench: $(READY) ## measure what docs/performance.md reports
 	@$(RUN) -m bench
@@ -50,6 +55,7 @@ bench: $(READY) ## measure what docs/performance.md reports
 .PHONY: docs
 docs: $(READY) ## write the generated pages under docs/
 	@$(RUN) -m settings > docs/configuration.md
+	@$(RUN) -m policies.page > docs/policies.md
 
 .PHONY: lock
 lock: $(READY) ## write requirements*.txt from requirements*.in

@@ -1,10 +1,11 @@
-"""`make bench`: what a preview costs beside a bare program, what a further database costs, and where the time goes.
+"""`make bench`: what a preview costs beside a bare program, what a further database costs, what the policies add.
 
-Everything runs in a sandbox of its own (`bench`), which is removed at the end.
+And where the time goes. Everything runs in a sandbox of its own (`bench`), which is removed at the end.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -25,6 +26,7 @@ from sandbox.progress import Progress
 ROUNDS = 9
 SLOPE_ROUNDS = 3
 DATABASES = (1, 5, 20)
+POLICY_DATABASES = (1, 7, 14)
 BARE = CHECKOUT / "bench" / "bare"
 
 Environment = Mapping[str, str]
@@ -144,6 +146,28 @@ def _slope(ours: Program, bare: Program) -> None:
     _say()
 
 
+def _policies(ours: Program) -> None:
+    """What the pack adds to a preview; a slope that grew with the stack would be a rule that is quadratic."""
+    pack = CHECKOUT / "policies"
+    policies = ("--policy-pack", str(pack), "--policy-pack-config", str(pack / "environments" / f"{stack.LOCAL}.json"))
+    _say(f"previews with the policy pack, medians of {SLOPE_ROUNDS} alternating rounds")
+    points = []
+    for databases in POLICY_DATABASES:
+        ours.use(databases)
+        count = ours.resources()
+        rounds = [(ours.preview(), ours.preview(*policies)) for _ in range(SLOPE_ROUNDS)]
+        bare, held = (_median([pair[side] for pair in rounds]).seconds for side in (0, 1))
+        points.append((count, held - bare))
+        _say(
+            f"  {count:4} resources  {bare:6.2f} s without  {held:6.2f} s with  "
+            f"+{(held - bare) / bare:.0%}  {(held - bare) / count * 1000:.1f} ms per resource"
+        )
+    ours.use(1)
+    for (less, cheap), (more, dear) in itertools.pairwise(points):
+        _say(f"  from {less} to {more} resources {(dear - cheap) / (more - less) * 1000:.1f} ms for each further one")
+    _say()
+
+
 def _seconds(command: list[str], environment: Environment, directory: Path = CHECKOUT) -> float:
     return statistics.median(run(command, environment=environment, directory=directory).seconds for _ in range(5))
 
@@ -215,6 +239,7 @@ def main() -> None:
         _no_change(ours, bare)
         _where(instance, environment, lambda: _median([ours.preview() for _ in range(5)]).seconds)
         _slope(ours, bare)
+        _policies(ours)
         _make_up(instance, report)
     finally:
         lifecycle.reset(instance, report)

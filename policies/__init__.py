@@ -1,0 +1,1 @@
+"""What we refuse to deploy: a CrossGuard policy pack. Rules are plain functions; `crossguard` alone knows Pulumi."""

@@ -1,0 +1,521 @@
+"""Exposure: encrypted everywhere, reachable by few, known by name, on an engine that is still mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from functools import partial
+from ipaddress import ip_network
+from operator import eq
+from typing import Any
+
+from policies.insights import aurora_parameter, members
+from policies.rule import Finding, Resource, ResourceRule, Rule, StackRule, Terms
+from policies.support import ENDS, WARNING_DAYS
+from policies.tokens import (
+    CLUSTER,
+    CLUSTER_PARAMETERS,
+    CLUSTER_SNAPSHOT,
+    CLUSTER_SNAPSHOT_COPY,
+    EGRESS_RULE,
+    FIREWALL,
+    GLOBAL_CLUSTER,
+    INGRESS_RULE,
+    INSTANCE,
+    REPLICATION_GROUP,
+    SECURITY_GROUP,
+    SECURITY_GROUP_RULE,
+    TAGGED,
+)
+from policies.value import Undecided, Value, at_least, is_false, is_text, is_true, require
+
+# What a guess starts with.
+_GUESSABLE_NAMES = frozenset(
+    ("admin", "administrator", "awsuser", "dbadmin", "master", "pgadmin", "postgres", "rdsadmin", "root", "sa", "user")
+)
+# A block this wide or wider is the world in all but name: 0.0.0.0/0 in two halves is still everybody.
+_WIDEST = {4: 8, 6: 16}
+_BLOCKS = ("cidrBlocks", "ipv6CidrBlocks", "cidrIpv4", "cidrIpv6")
+_EVERY_PROTOCOL = "-1"
+
+
+def _tls_forced(group: Resource, _: Terms) -> Iterable[Finding]:
+    value = aurora_parameter(group, "rds.force_ssl")
+    return () if value is None else require(value, lambda given: given in ("1", 1), "1 is asked for")
+
+
+def _own_parameters(resource: Resource, name: str) -> Iterator[Finding]:
+    return require(
+        resource[name],
+        lambda given: isinstance(given, str) and given != "" and not given.startswith("default."),
+        "a parameter group of our own is asked for, AWS's default cannot be changed",
+    )
+
+
+def _authenticated(group: Resource, _: Terms) -> Iterator[Finding]:
+    token, users = group["authToken"], group["userGroupIds"]
+    if token.unknown:
+        yield Undecided("authToken")
+    elif token.known is not None:
+        if not isinstance(token.known, str) or len(token.known) < 16:
+            yield "authToken is not a text of at least 16 characters"
+    elif not list(users.each()):
+        yield "neither authToken nor userGroupIds is set; one of them is asked for"
+
+
+def _fails_over(group: Resource, _: Terms) -> Iterator[Finding]:
+    yield from is_true(group["automaticFailoverEnabled"])
+    yield from is_true(group["multiAzEnabled"])
+    nodes, replicas = group["numCacheClusters"], group["replicasPerNodeGroup"]
+    if not replicas.absent:
+        yield from at_least(replicas, 1, "replica per shard")
+    else:
+        yield from at_least(nodes, 2, "nodes")
+
+
+def _enough_members(resources: Sequence[Resource], terms: Terms) -> Iterator[tuple[Resource | None, Finding]]:
+    for cluster in (each for each in resources if each.type == CLUSTER):
+        count = len(list(members(cluster, resources)))
+        if count >= terms["floor"]:
+            continue
+        strays = [
+            each for each in resources
+            if each.type == INSTANCE and each["clusterIdentifier"].unknown and not each.uses.get("clusterIdentifier")
+        ]  # fmt: skip
+        if strays:
+            yield strays[0], Undecided("clusterIdentifier")
+        else:
+            yield (
+                cluster,
+                f"it has {count} {'instance' if count == 1 else 'instances'}; at least {terms['floor']} are asked for",
+            )
+
+
+def _doors(resource: Resource) -> Iterator[tuple[str, Value]]:
+    """Every rule in a firewall resource, with its direction."""
+    if resource.type == SECURITY_GROUP:
+        for direction in ("ingress", "egress"):
+            yield from ((direction, each) for each in resource[direction].each())
+    elif resource.type == SECURITY_GROUP_RULE:
+        direction = resource["type"].known
+        yield ("egress" if direction == "egress" else "ingress"), Value(resource.properties)
+    else:
+        yield ("ingress" if resource.type == INGRESS_RULE else "egress"), Value(resource.properties)
+
+
+def _blocks(door: Value) -> Iterator[Value]:
+    for name in _BLOCKS:
+        value = door.at(name)
+        if name.endswith("Blocks"):
+            if value.unknown:
+                yield value
+            else:
+                yield from value.each()
+        elif not value.absent:
+            yield value
+
+
+def _is_world(block: Any) -> bool:
+    try:
+        network = ip_network(block, strict=False) if isinstance(block, str) else None
+    except ValueError:
+        network = None
+    if network is None:
+        return True  # Whatever it is, it names no network.
+    return network.prefixlen < _WIDEST[network.version]
+
+
+def _no_world(resource: Resource, _: Terms) -> Iterator[Finding]:
+    for direction, door in _doors(resource):
+        if direction == "ingress":
+            for block in _blocks(door):
+                if block.unknown:
+                    yield Undecided(block.path)
+                elif _is_world(block.known):
+                    yield f"{block.path} is {block.shown}; only named networks may connect"
+
+
+def _no_way_out(resource: Resource, _: Terms) -> Iterator[Finding]:
+    for direction, door in _doors(resource):
+        protocol = door.at("ipProtocol" if resource.type in (INGRESS_RULE, EGRESS_RULE) else "protocol")
+        if direction != "egress":
+            continue
+        for block in _blocks(door):
+            if block.unknown:
+                yield Undecided(block.path)
+            elif _is_world(block.known):
+                if protocol.unknown:
+                    yield Undecided(protocol.path)
+                elif protocol.known in (_EVERY_PROTOCOL, "all", -1, None):
+                    yield f"{block.path} is {block.shown} for every protocol; a store answers, it never calls"
+
+
+def _described(resource: Resource, _: Terms) -> Iterator[Finding]:
+    if resource.type == SECURITY_GROUP:
+        yield from is_text(resource["description"], "a description is asked for")
+    for _direction, door in _doors(resource):
+        yield from is_text(door.at("description"), "a description is asked for")
+
+
+def _end(resource: Resource) -> date | str | None:
+    """When standard support of its version ends: None for never, a text for what is not a known version."""
+    version = resource["engineVersion"]
+    if not isinstance(version.known, str) or not version.known:
+        return "a version like 16.15, as text, is asked for"
+    engine = resource["engine"].text or ("redis" if resource.type == REPLICATION_GROUP else "")
+    return ENDS.get(engine, {}).get(version.known.split(".")[0], "its end of support is not in policies/support.py")
+
+
+def _supported(resource: Resource, terms: Terms) -> Iterable[Finding]:
+    end, version = _end(resource), resource["engineVersion"]
+    if isinstance(end, str):
+        return require(version, lambda _: False, end)
+    if end is not None and terms.today > end:
+        return [f"engineVersion is {version.shown}, whose standard support ended on {end}"]
+    return ()
+
+
+def _ending(resource: Resource, terms: Terms) -> Iterator[Finding]:
+    end = _end(resource)
+    if isinstance(end, date) and end - timedelta(days=WARNING_DAYS) <= terms.today <= end:
+        left = (end - terms.today).days
+        version = resource["engineVersion"].shown
+        yield f"engineVersion is {version}, whose standard support ends on {end}, in {left} days"
+
+
+def _snapshots_encrypted(resources: Sequence[Resource], _: Terms) -> Iterator[tuple[Resource | None, Finding]]:
+    """A snapshot says whether it is encrypted only once it exists; a copy can be told to be."""
+    for each in resources:
+        if each.type == CLUSTER_SNAPSHOT_COPY and isinstance(each["kmsKeyId"].raw, str):
+            continue
+        if each.type in (CLUSTER_SNAPSHOT, CLUSTER_SNAPSHOT_COPY):
+            encrypted = each["storageEncrypted"]
+            if encrypted.absent:
+                yield each, Undecided("storageEncrypted")
+            else:
+                yield from ((each, finding) for finding in is_true(encrypted))
+
+
+def _private_snapshots(resource: Resource, _: Terms) -> Iterator[Finding]:
+    for account in resource["sharedAccounts"].each():
+        if account.unknown:
+            yield Undecided(account.path)
+        elif account.known == "all":
+            yield f"{account.path} is {account.shown}; a snapshot is shared with named accounts only"
+
+
+def _tags_complete(resource: Resource, terms: Terms) -> Iterator[Finding]:
+    tags, values = resource["tags"], terms["values"]
+    for tag in dict.fromkeys((*terms["names"], *values)):
+        if tag in values:
+            yield from require(tags.key(tag), partial(eq, values[tag]), f"{values[tag]} is asked for")
+        else:
+            yield from is_text(tags.key(tag), "a value is asked for")
+
+
+def _tags_added(properties: Any, terms: Terms) -> bool:
+    """Adds and puts right the tags with a known value; one with a value of its own, like Name, nobody can guess."""
+    tags, wanted = properties.get("tags"), terms["values"]
+    if tags is None:
+        properties["tags"] = dict(wanted)
+        return bool(wanted)
+    if not isinstance(tags, Mapping):
+        return False  # Not known yet, or no tags at all: the rule itself says so.
+    wrong = [tag for tag in wanted if tags.get(tag) != wanted[tag]]
+    for tag in wrong:
+        tags[tag] = wanted[tag]  # type: ignore[index] # the SDK's mapping can be written to
+    return bool(wrong)
+
+
+def _holds(path: str, test: Callable[[Value], Iterable[Finding]]) -> Callable[[Resource, Terms], Iterable[Finding]]:
+    return lambda resource, _: test(resource[path])
+
+
+RULES: tuple[Rule, ...] = (
+    ResourceRule(
+        name="aurora-storage-encrypted",
+        requires="Aurora's storage, and with it every snapshot of it, is encrypted",
+        why="Encryption cannot be added later without a new cluster.",
+        fix="set storageEncrypted to true",
+        severity="critical",
+        controls=("RDS.3", "RDS.4", "RDS.27", "CKV_AWS_96", "CKV_AWS_140"),
+        types=(CLUSTER, GLOBAL_CLUSTER),
+        check=_holds("storageEncrypted", is_true),
+    ),
+    ResourceRule(
+        name="aurora-own-key",
+        requires="Aurora is encrypted with a key of ours",
+        why="A key of ours says who may read the data; AWS's own admits the whole account. It cannot be changed later.",
+        fix="set kmsKeyId (meetinity-data:database.kmsKeyId)",
+        severity="medium",
+        level="disabled",
+        controls=("CKV_AWS_327",),
+        types=(CLUSTER,),
+        check=_holds("kmsKeyId", lambda value: is_text(value, "a key is asked for")),
+    ),
+    StackRule(
+        name="snapshots-encrypted",
+        requires="Snapshots and their copies are encrypted",
+        why="A copy of the data in clear undoes the encryption of the store. Known only once the snapshot exists.",
+        fix="encrypt the cluster it is taken from, or give the copy a kmsKeyId",
+        severity="critical",
+        controls=("CKV_AWS_146",),
+        types=(CLUSTER_SNAPSHOT, CLUSTER_SNAPSHOT_COPY),
+        check=_snapshots_encrypted,
+    ),
+    ResourceRule(
+        name="snapshots-private",
+        requires="Snapshots are not shared with everybody",
+        why="A public snapshot is a public database.",
+        fix="take all out of sharedAccounts",
+        severity="critical",
+        controls=("RDS.1",),
+        types=(CLUSTER_SNAPSHOT, CLUSTER_SNAPSHOT_COPY),
+        check=_private_snapshots,
+    ),
+    ResourceRule(
+        name="aurora-own-parameters",
+        requires="Aurora has a cluster parameter group of its own",
+        why="TLS and logging are forced there; AWS's default group forces neither and cannot be changed.",
+        fix="set dbClusterParameterGroupName",
+        severity="high",
+        types=(CLUSTER,),
+        check=lambda it, _: _own_parameters(it, "dbClusterParameterGroupName"),
+    ),
+    ResourceRule(
+        name="aurora-tls-forced",
+        requires="Aurora refuses connections without TLS",
+        why="A client that does not ask for TLS would send its password over the network in clear.",
+        fix="set rds.force_ssl to 1 in the cluster parameter group",
+        severity="high",
+        types=(CLUSTER_PARAMETERS,),
+        check=_tls_forced,
+    ),
+    ResourceRule(
+        name="aurora-not-public",
+        requires="No Aurora instance has a public address",
+        why="Left out, AWS decides by the subnets.",
+        fix="set publiclyAccessible to false",
+        severity="critical",
+        controls=("RDS.2", "CKV_AWS_17"),
+        types=(INSTANCE,),
+        check=_holds("publiclyAccessible", is_false),
+    ),
+    ResourceRule(
+        name="aurora-own-subnets",
+        requires="Aurora stands in a subnet group of ours",
+        why="AWS's default group is the default VPC's, whose subnets are public.",
+        fix="set dbSubnetGroupName",
+        severity="high",
+        types=(CLUSTER, INSTANCE),
+        check=_holds(
+            "dbSubnetGroupName",
+            lambda value: require(
+                value, lambda given: isinstance(given, str) and given not in ("", "default"), "a group is asked for"
+            ),
+        ),
+    ),
+    ResourceRule(
+        name="aurora-iam-authentication",
+        requires="People can log in to Aurora with IAM",
+        why="A person's access then ends with the person's account, and no password is shared.",
+        fix="set iamDatabaseAuthenticationEnabled (meetinity-data:database.iamDatabaseAuthenticationEnabled) to true",
+        severity="medium",
+        controls=("RDS.12", "CKV_AWS_162"),
+        types=(CLUSTER,),
+        check=_holds("iamDatabaseAuthenticationEnabled", is_true),
+    ),
+    ResourceRule(
+        name="aurora-admin-name",
+        requires="Aurora's administrator is not called as everybody's is",
+        why="A known name is half of what a guess needs.",
+        fix="set masterUsername (meetinity-data:database.masterUsername) to a name of ours; a change makes a "
+        "new cluster",
+        severity="medium",
+        controls=("RDS.24",),
+        types=(CLUSTER,),
+        check=_holds(
+            "masterUsername",
+            lambda value: require(
+                value,
+                lambda given: isinstance(given, str) and given != "" and given.lower() not in _GUESSABLE_NAMES,
+                "a name that is not a default is asked for",
+            ),
+        ),
+    ),
+    StackRule(
+        name="aurora-members",
+        requires="Aurora has enough instances to lose one",
+        why="With a single instance a failed host is an outage of ten minutes, and there is no reader.",
+        fix="set meetinity-data:database.instanceCount to {floor} or more",
+        severity="high",
+        controls=("RDS.15",),
+        options={"floor": {"description": "instances", "type": "integer", "minimum": 1, "maximum": 16, "default": 2}},
+        types=(CLUSTER, INSTANCE),
+        check=_enough_members,
+    ),
+    ResourceRule(
+        name="aurora-minor-upgrades",
+        requires="Aurora takes minor upgrades by itself",
+        why="They carry the security fixes.",
+        fix="set autoMinorVersionUpgrade to true",
+        severity="medium",
+        controls=("RDS.13", "RDS.35", "CKV_AWS_226"),
+        types=(INSTANCE,),
+        check=_holds("autoMinorVersionUpgrade", is_true),
+    ),
+    ResourceRule(
+        name="redis-encrypted-at-rest",
+        requires="ElastiCache is encrypted at rest, snapshots with it",
+        why="Encryption cannot be added later without a new group.",
+        fix="set atRestEncryptionEnabled (meetinity-data:redis.atRestEncryptionEnabled) to true",
+        severity="high",
+        controls=("ElastiCache.4", "CKV_AWS_29"),
+        types=(REPLICATION_GROUP,),
+        check=_holds("atRestEncryptionEnabled", is_true),
+    ),
+    ResourceRule(
+        name="redis-own-key",
+        requires="ElastiCache is encrypted with a key of ours",
+        why="A key of ours says who may read the data. It cannot be changed later.",
+        fix="set kmsKeyId (meetinity-data:redis.kmsKeyId)",
+        severity="medium",
+        level="disabled",
+        controls=("CKV_AWS_191",),
+        types=(REPLICATION_GROUP,),
+        check=_holds("kmsKeyId", lambda value: is_text(value, "a key is asked for")),
+    ),
+    ResourceRule(
+        name="redis-encrypted-in-transit",
+        requires="ElastiCache refuses connections without TLS",
+        why="Sessions and the token would cross the network in clear; mode preferred still lets them.",
+        fix="set transitEncryptionEnabled (meetinity-data:redis.transitEncryptionEnabled) to true, and no mode, or "
+        "required",
+        severity="high",
+        controls=("ElastiCache.5", "CKV_AWS_30"),
+        types=(REPLICATION_GROUP,),
+        check=lambda it, _: [
+            *is_true(it["transitEncryptionEnabled"]),
+            *(
+                require(it["transitEncryptionMode"], lambda given: given == "required", "required is asked for")
+                if not it["transitEncryptionMode"].absent
+                else ()
+            ),
+        ],
+    ),
+    ResourceRule(
+        name="redis-authenticated",
+        requires="ElastiCache asks for a token, or for users",
+        why="Without either, whoever reaches the port reads everything.",
+        fix="set authToken, or userGroupIds",
+        severity="critical",
+        controls=("ElastiCache.6", "CKV_AWS_31"),
+        types=(REPLICATION_GROUP,),
+        check=_authenticated,
+    ),
+    ResourceRule(
+        name="redis-fails-over",
+        requires="ElastiCache fails over by itself, into another zone, onto a node that is there",
+        why="A failed node, or zone, is otherwise an outage, and loses what was in memory.",
+        fix="set automaticFailoverEnabled and multiAzEnabled to true, with numCacheClusters of 2 or more",
+        severity="high",
+        controls=("ElastiCache.3", "CKV2_AWS_50"),
+        types=(REPLICATION_GROUP,),
+        check=_fails_over,
+    ),
+    ResourceRule(
+        name="redis-minor-upgrades",
+        requires="ElastiCache takes minor upgrades by itself",
+        why="They carry the security fixes.",
+        fix="set autoMinorVersionUpgrade (meetinity-data:redis.autoMinorVersionUpgrade) to true",
+        severity="medium",
+        controls=("ElastiCache.2",),
+        types=(REPLICATION_GROUP,),
+        check=_holds("autoMinorVersionUpgrade", is_true),
+    ),
+    ResourceRule(
+        name="redis-own-subnets",
+        requires="ElastiCache stands in a subnet group of ours",
+        why="AWS's default group is the default VPC's, whose subnets are public.",
+        fix="set subnetGroupName",
+        severity="high",
+        controls=("ElastiCache.7",),
+        types=(REPLICATION_GROUP,),
+        check=_holds(
+            "subnetGroupName",
+            lambda value: require(
+                value, lambda given: isinstance(given, str) and given not in ("", "default"), "a group is asked for"
+            ),
+        ),
+    ),
+    ResourceRule(
+        name="firewall-not-world-open",
+        requires="No rule lets the whole world in",
+        why="A store is for the cluster's nodes and for named networks.",
+        fix="name the networks in allowedCidrBlocks, or security groups in allowedSecurityGroupIds",
+        severity="critical",
+        controls=("CKV_AWS_24", "CKV_AWS_25", "CKV_AWS_260", "CKV_AWS_277"),
+        types=FIREWALL,
+        check=_no_world,
+    ),
+    ResourceRule(
+        name="firewall-no-way-out",
+        requires="No rule lets everything out to the whole world",
+        why="What gets into a store's network must not be able to carry data away.",
+        fix="set egress to an empty list",
+        severity="medium",
+        controls=("CKV_AWS_382",),
+        types=FIREWALL,
+        check=_no_way_out,
+    ),
+    ResourceRule(
+        name="firewall-described",
+        requires="Every security group and every rule of one says what it is for",
+        why="A rule that nobody can explain is never removed.",
+        fix="set description",
+        severity="low",
+        controls=("CKV_AWS_23",),
+        types=FIREWALL,
+        check=_described,
+    ),
+    ResourceRule(
+        name="engine-supported",
+        requires="The engine's version is under standard support",
+        why="After it AWS bills Extended Support, and fixes come late or not at all.",
+        fix="upgrade engineVersion (meetinity-data:database.engineVersion, redis.engineVersion) to a supported major",
+        severity="high",
+        controls=("CKV_AWS_250",),
+        types=(CLUSTER, REPLICATION_GROUP),
+        check=_supported,
+    ),
+    ResourceRule(
+        name="engine-support-ending",
+        requires="The engine's version stays under standard support for half a year more",
+        why="A major upgrade wants a rehearsal and a window.",
+        fix="plan the upgrade of engineVersion; the runbook says how",
+        severity="low",
+        level="advisory",
+        types=(CLUSTER, REPLICATION_GROUP),
+        check=_ending,
+    ),
+    ResourceRule(
+        name="tags-complete",
+        requires="Everything on AWS that can be tagged says whose it is",
+        why="Cost, clean-up and who to call go by tags.",
+        fix="add the tags to the resource, or set this rule to remediate",
+        severity="low",
+        options={
+            "names": {
+                "description": "tags that must have a value", "type": "array", "items": {"type": "string"},
+                "default": ["Environment", "Project", "Name"],
+            },
+            "values": {
+                "description": "tags that must have this value; remediation sets them", "type": "object",
+                "additionalProperties": {"type": "string"}, "default": {"Project": "meetinity"},
+            },
+        },
+        types=TAGGED,
+        check=_tags_complete,
+        remedy=_tags_added,
+    ),
+)  # fmt: skip

@@ -1,0 +1,201 @@
+"""`python -m policies.offline STACK`: the program of a committed stack file against its environment's policies.
+
+Nothing is asked and nothing is needed: no engine, no provider, no credentials, no network. The program runs over a
+monitor that knows what the program says and nothing else, so whatever AWS or a provider would answer is unknown, and a
+rule that needs it is undecided until the update.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import atexit
+import json
+import runpy
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from google.protobuf import json_format
+from pulumi.runtime import mocks
+from pulumi.runtime.config import set_all_config
+from pulumi.runtime.proto import resource_pb2
+
+from policies.catalogue import RULES
+from policies.configuration import ConfigurationError, Setting, for_environment, load
+from policies.rule import Resource, judge
+from policies.wire import plain
+
+CHECKOUT = Path(__file__).parent.parent
+PROJECT = "meetinity-data"
+_STAND_IN = "sealed0in0the0stack0file"
+
+
+class _Nothing(mocks.Mocks):
+    """Gives every resource its own inputs and no more: no id, nothing computed."""
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        return "", args.inputs
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        raise NotImplementedError(args.token)
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self) -> None:
+        super().__init__(_Nothing())
+        self.seen: list[Resource] = []
+
+    def Invoke(self, request: Any) -> Any:  # noqa: ARG002, N802 - the engine's name
+        return resource_pb2.ResourceInvokeResponse(unknown=True)
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        self.seen.append(
+            Resource(
+                type=request.type,
+                properties=plain(json_format.MessageToDict(request.object)),
+                urn=answer.urn,
+                name=request.name,
+                protect=request.protect or self._inherits_protection(request),
+                uses={name: frozenset(each.urns) for name, each in request.propertyDependencies.items()},
+            )
+        )
+        return answer
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+        for number, each in enumerate(self.seen):
+            if each.urn == request.urn:
+                outputs = plain(json_format.MessageToDict(request.outputs))
+                self.seen[number] = Resource(type=each.type, properties=outputs, urn=each.urn, name=each.name)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+    def _inherits_protection(self, request: Any) -> bool:
+        return any(each.urn == request.parent and each.protect for each in self.seen)
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """One for all runs: the SDK keeps what it has made with it."""
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+    return loop
+
+
+def resources(stack: str, configuration: Mapping[str, Any], program: Path = CHECKOUT / "__main__.py") -> list[Resource]:
+    """What `program` registers with `configuration`, the `config` of a stack file. Raises what the program raises."""
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(_opened(value)) for key, value in configuration.items()
+    }
+    secret = [key for key, value in configuration.items() if _opened(value) != value]
+    monitor = _Monitor()
+    sys.path.insert(0, str(program.parent))
+    asyncio.set_event_loop(_loop())
+
+    def run() -> None:
+        set_all_config(texts, secret)
+        runpy.run_path(str(program))
+
+    try:
+        pulumi.runtime.set_mocks(monitor.mocks, project=PROJECT, stack=stack, preview=True, monitor=monitor)
+        pulumi.runtime.test(run)()  # type: ignore[no-untyped-call]
+    finally:
+        sys.path.remove(str(program.parent))
+    # The order of registration varies from run to run.
+    return sorted(monitor.seen, key=lambda each: each.urn)
+
+
+def _opened(value: Any) -> Any:
+    """`value` with a stand-in for whatever is sealed: the stack's key is not here, and no rule looks at the content."""
+    if isinstance(value, dict):
+        return _STAND_IN if set(value) == {"secure"} else {key: _opened(each) for key, each in value.items()}
+    return [_opened(each) for each in value] if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the report."""
+
+    outcome: str
+    """`mandatory` or `advisory` for a violation, `undecided` where a value is not known before the update."""
+    rule: str
+    severity: str
+    urn: str
+    name: str
+    message: str
+
+
+def report(found: Sequence[Resource], settings: Mapping[str, Setting], today: date) -> list[Line]:
+    lines: list[Line] = []
+    names = {each.urn: each.name for each in found}
+    for rule in RULES:
+        setting = settings[rule.name]
+        if setting.level == "disabled":
+            continue
+        verdict = judge(rule, found, setting.terms(today))
+        # What would be put right by the engine is not put right here, so it counts.
+        level = "advisory" if setting.level == "advisory" else "mandatory"
+        lines += [
+            Line(level, rule.name, rule.severity, each.urn, names.get(each.urn, ""), each.message)
+            for each in verdict.violations
+        ]
+        lines += [
+            Line("undecided", rule.name, rule.severity, "", each.name, f"{each.path} is not known before the update")
+            for each in verdict.undecided
+        ]
+    return lines
+
+
+def _table(stack: str, environment: str, found: Sequence[Resource], lines: Sequence[Line]) -> Iterable[str]:
+    for outcome in ("mandatory", "advisory", "undecided"):
+        some = [each for each in lines if each.outcome == outcome]
+        if some:
+            yield f"{outcome}:"
+        for each in some:
+            yield f"  {each.rule} ({each.severity}){'  ' + each.name if each.name else ''}"
+            yield textwrap.indent(textwrap.fill(each.message, 112, break_on_hyphens=False), "      ")
+    counts = {outcome: sum(each.outcome == outcome for each in lines) for outcome in ("mandatory", "advisory")}
+    rules = len({each.rule for each in lines if each.outcome == "undecided"})
+    verdict = "is refused by" if counts["mandatory"] else "passes"
+    yield (
+        f"{stack} {verdict} the policies of {environment}: {len(found)} resources, {len(RULES)} rules, "
+        f"{counts['mandatory']} violations, {counts['advisory']} advisory, {rules} rules undecided until the update"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns 1 where a mandatory rule is broken, 2 where the check could not be made."""
+    parser = argparse.ArgumentParser(prog="python -m policies.offline", description=__doc__.splitlines()[0])
+    parser.add_argument("stack", help="its committed file Pulumi.STACK.yaml is read")
+    parser.add_argument("--stack-file", type=Path, help="another file in its place")
+    parser.add_argument("--policies", type=Path, help="another file in place of policies/environments/ENVIRONMENT.json")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    given = parser.parse_args(arguments)
+    stack_file = given.stack_file or CHECKOUT / f"Pulumi.{given.stack}.yaml"
+    try:
+        configuration = yaml.safe_load(stack_file.read_text())["config"]
+        environment = configuration.get(f"{PROJECT}:environment", given.stack)
+        settings = load(given.policies) if given.policies else for_environment(environment)
+        found = resources(given.stack, configuration)
+    except (OSError, ConfigurationError, pulumi.RunError) as error:
+        print(f"policies were not checked: {error}", file=sys.stderr)
+        return 2
+    lines = report(found, settings, datetime.now(UTC).date())
+    passed = not any(each.outcome == "mandatory" for each in lines)
+    if given.json:
+        result = {"stack": given.stack, "environment": environment, "passed": passed, "resources": len(found)}
+        print(json.dumps({**result, "findings": [asdict(each) for each in lines]}, indent=2))
+    else:
+        print("\n".join(_table(given.stack, environment, found, lines)))
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
