@@ -11,7 +11,7 @@ import click
 
 from sandbox import images, lifecycle, stack
 from sandbox.errors import SandboxError
-from sandbox.instance import Instance
+from sandbox.instance import Instance, NoSandboxError
 from sandbox.progress import Progress
 
 
@@ -50,23 +50,35 @@ def main() -> None:
 def up(*, deploy: bool) -> None:
     """Start whatever does not run yet."""
     instance = Instance.current()
-    tools = lifecycle.up(instance, Progress())
-    if deploy:
-        sys.exit(stack.deploy(lifecycle.environment(instance, tools)))
+    report = Progress()
+    # One lock over both: nobody takes the sandbox down under a deployment, or deploys beside it.
+    with lifecycle.alone(instance, report):
+        tools = lifecycle.up(instance, report)
+        if deploy:
+            sys.exit(stack.deploy(lifecycle.environment(instance, tools)))
     click.echo("The sandbox is up: `source sandbox/activate` for a shell in it, `make down` to stop it.", err=True)
+
+
+def _to_stop() -> Instance:
+    """The sandbox, if there is one; stopping none is no mistake."""
+    try:
+        return Instance.current(create=False)
+    except NoSandboxError as error:
+        click.echo(f"sandbox: {error}", err=True)
+        raise click.exceptions.Exit(0) from error
 
 
 @main.command()
 def down() -> None:
     """Stop every process; the state stays."""
-    lifecycle.down(Instance.current(), Progress())
+    lifecycle.down(_to_stop(), Progress())
 
 
 @main.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(*, yes: bool) -> None:
     """Stop every process and delete the state."""
-    instance = Instance.current()
+    instance = _to_stop()
     if not yes:
         if not sys.stdin.isatty():
             raise SandboxError(f"reset deletes {instance.state} with everything in it: say --yes")
@@ -77,7 +89,7 @@ def reset(*, yes: bool) -> None:
 @main.command()
 def status() -> None:
     """Show what runs."""
-    instance = Instance.current()
+    instance = Instance.current(create=False)
     click.echo(f"sandbox {instance.name}   state {instance.state}")
     click.echo(f"Kubernetes {instance.kubernetes_endpoint}   AWS {instance.aws_endpoint}\n")
     rows = [("NAME", "PROCESS", "UP FOR", "MEMORY"), *lifecycle.status(instance)]
@@ -90,7 +102,7 @@ def status() -> None:
 @click.option("--restore", is_flag=True, help="Print what brings back the present environment instead.")
 def env(*, restore: bool) -> None:
     """Print the shell commands that set up the environment; see sandbox/activate."""
-    instance = Instance.current()
+    instance = Instance.current(create=False)
     lifecycle.require_up(instance)
     click.echo("\n".join(lifecycle.shell_lines(instance, restore=restore)))
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+
+from sandbox.errors import SandboxError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NAME_VARIABLE = "MEETINITY_SANDBOX"
@@ -27,6 +30,10 @@ def state_home() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "meetinity-data"
 
 
+class NoSandboxError(SandboxError):
+    """There is no sandbox of that name, and none was to be created."""
+
+
 @dataclass(frozen=True)
 class Instance:
     """One sandbox. `network` is the first three octets of its loopback addresses."""
@@ -36,16 +43,26 @@ class Instance:
     network: str
 
     @classmethod
-    def current(cls) -> Instance:
-        """The instance of this checkout that MEETINITY_SANDBOX names (`default` if unset)."""
-        return cls.named(os.environ.get(NAME_VARIABLE, "default"))
+    def current(cls, *, create: bool = True) -> Instance:
+        """The instance of this checkout that MEETINITY_SANDBOX names (`default` if unset); see `named`."""
+        return cls.named(os.environ.get(NAME_VARIABLE, "default"), create=create)
 
     @classmethod
-    def named(cls, name: str) -> Instance:
+    def named(cls, name: str, *, create: bool = True) -> Instance:
+        """The instance of that name, its state directory made if need be; NoSandboxError if that is not to be.
+
+        Raises SandboxError for a name that is none: it becomes part of a path.
+        """
+        if not re.fullmatch("[a-z0-9][a-z0-9-]{0,30}", name):
+            raise SandboxError(
+                f"{NAME_VARIABLE}={name!r} names no sandbox: 1 to 31 of a-z, 0-9 and `-` are allowed, no `-` in front"
+            )
         digest = hashlib.sha256(f"{CHECKOUT}\0{name}".encode()).hexdigest()[:8]
         state = state_home() / f"{name}-{digest}"
         description = state / "instance.json"
         if not description.exists():
+            if not create:
+                raise NoSandboxError(f"sandbox {name} does not exist: run `make up` to create it")
             state.mkdir(parents=True, exist_ok=True)
             # Other users may pass through (PostgreSQL's), but not list; each secret file is 0600.
             state.chmod(0o711)

@@ -35,6 +35,8 @@ PROVIDERS = ("aws", "kubernetes", "random")
 PASSPHRASE = "sandbox"  # noqa: S105
 
 _AWS_PORT = 5000
+# State directories whose lock this process holds.
+_held: set[Path] = set()
 # Taken out of a sandbox's environment: they would lead its programs to a real account or backend.
 _FOREIGN = (
     "AWS_PROFILE",
@@ -54,7 +56,7 @@ def up(instance: Instance, report: Callable[[str], None]) -> toolchain.Tools:
 
     Raises SandboxError with one line when a tool, a port or a server is in the way.
     """
-    with _alone(instance, report):
+    with alone(instance, report):
         tools = toolchain.ensure(report)
         certificates.ensure_ca(instance)
         _link_tools(instance, tools)
@@ -69,15 +71,16 @@ def up(instance: Instance, report: Callable[[str], None]) -> toolchain.Tools:
 
 def down(instance: Instance, report: Callable[[str], None]) -> None:
     """Stop every process of the instance, containers and databases included; what they stored stays."""
-    with _alone(instance, report):
+    with alone(instance, report):
         running = processes.running(instance)
         processes.stop(instance, "node")  # or it would start containers anew
         containers = [name for name in running if name.startswith(pods.PREFIX)]
         for name in containers:
             processes.stop(instance, name, how=signal.SIGINT)
         processes.stop(instance, "aws-api")
-        # Readers before their writers, which would otherwise wait for them.
-        for name in sorted(set(running) - set(SERVERS) - set(containers), reverse=True):
+        # Readers before their writers, which would otherwise wait for them; what has died, so that it is forgotten.
+        others = [name for name in processes.recorded(instance) if not name.startswith(pods.PREFIX)]
+        for name in sorted(set(others) - set(SERVERS), reverse=True):
             fast = signal.SIGINT if name.startswith("postgres-") else signal.SIGTERM
             processes.stop(instance, name, how=fast)
         control_plane.stop(instance)
@@ -92,10 +95,14 @@ def reset(instance: Instance, report: Callable[[str], None]) -> None:
 
 
 def status(instance: Instance) -> Sequence[tuple[str, str, str, str]]:
-    """Name, process id, age and memory of each process, for people; a server that should run is always listed."""
+    """Name, process id, age and memory of each process, for people; what should run is listed even when it died."""
     running = processes.running(instance)
+    # That a container has ended is Kubernetes' to tell.
+    ended = {name for name in processes.recorded(instance) if name.startswith(pods.PREFIX)} - set(running)
     rows = []
-    for name in [*reversed(SERVERS), *(name for name in running if name not in SERVERS)]:
+    for name in dict.fromkeys([*reversed(SERVERS), *processes.recorded(instance)]):
+        if name in ended:
+            continue
         if name not in running:
             rows.append((name, "not running", "", ""))
             continue
@@ -174,8 +181,14 @@ def shell_lines(instance: Instance, *, restore: bool = False) -> Sequence[str]:
 
 
 @contextlib.contextmanager
-def _alone(instance: Instance, report: Callable[[str], None]) -> Iterator[None]:
-    """One `up` or `down` of an instance at a time: a second one says whom it waits for."""
+def alone(instance: Instance, report: Callable[[str], None]) -> Iterator[None]:
+    """One `up` or `down` of an instance at a time: a second one says whom it waits for.
+
+    Whoever holds it may take it again, so that `up` and what follows it can be held together.
+    """
+    if instance.state in _held:
+        yield
+        return
     with (instance.state / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -186,7 +199,11 @@ def _alone(instance: Instance, report: Callable[[str], None]) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield
+        _held.add(instance.state)
+        try:
+            yield
+        finally:
+            _held.discard(instance.state)
 
 
 def _up_aws(instance: Instance, report: Callable[[str], None]) -> None:
@@ -196,8 +213,21 @@ def _up_aws(instance: Instance, report: Callable[[str], None]) -> None:
         require_free(instance.aws_address, _AWS_PORT, "the AWS API")
     processes.start(instance, "aws-api", _python("sandbox.aws"), environment=_server_environment(instance))
     processes.wait_until_ready(instance, "aws-api", lambda: _healthy(f"{instance.aws_endpoint}/sandbox/health"))
+    if not new:  # a new one has done it
+        _recover(instance)
     account.furnish_aws(instance)
     report(_done("AWS API", instance.aws_endpoint, new=new, since=started))
+
+
+def _recover(instance: Instance) -> None:
+    """Let the AWS API start the databases and caches that have died; it answers when they take connections."""
+    try:
+        answer = urllib3.request("POST", f"{instance.aws_endpoint}/sandbox/recover", retries=False, timeout=300)
+    except urllib3.exceptions.HTTPError as error:
+        log = processes.log_path(instance, "aws-api")
+        raise SandboxError(f"the AWS API does not say whether its servers run: {error} (log: {log})") from error
+    if answer.status != 200:
+        raise SandboxError(f"the AWS API cannot start its servers: {answer.data.decode().strip()}")
 
 
 def _up_kubernetes(instance: Instance, tools: Mapping[str, Path], report: Callable[[str], None]) -> None:
@@ -238,9 +268,19 @@ def _listens(address: str, port: int) -> bool:
 
 
 def _link_tools(instance: Instance, tools: Mapping[str, Path]) -> None:
-    """Point <state>/bin at the tools in use; links, so that the CLI still finds what lies beside it."""
+    """Point <state>/bin at the tools in use; links, so that the CLI still finds what lies beside it.
+
+    redis-cli is a script instead: nothing in its environment tells it of the instance's CA.
+    """
     instance.binaries.mkdir(exist_ok=True)
-    for name, path in {**tools, "aws": Path(sys.prefix) / "bin" / "aws"}.items():
+    links = {**tools, "aws": Path(sys.prefix) / "bin" / "aws"}
+    if redis_cli := links.pop("redis-cli", None):
+        command = shlex.join([str(redis_cli), "--cacert", str(instance.ca_certificate)])
+        script = instance.binaries / f".redis-cli.{os.getpid()}"
+        script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        script.chmod(0o755)
+        script.replace(instance.binaries / "redis-cli")
+    for name, path in links.items():
         link = instance.binaries / name
         if not link.is_symlink() or link.readlink() != path:
             temporary = link.with_name(f".{name}.{os.getpid()}")

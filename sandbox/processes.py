@@ -57,10 +57,14 @@ def find(instance: Instance, name: str) -> Record | None:
     return record if record.alive() else None
 
 
+def recorded(instance: Instance) -> Sequence[str]:
+    """Every process that was started and not stopped: it runs, or it died."""
+    return sorted(path.stem for path in (instance.state / "run").glob("*.json"))
+
+
 def running(instance: Instance) -> dict[str, Record]:
     """Every process of this instance that is alive, by name."""
-    names = sorted(path.stem for path in (instance.state / "run").glob("*.json"))
-    return {name: record for name in names if (record := find(instance, name))}
+    return {name: record for name in recorded(instance) if (record := find(instance, name))}
 
 
 def start(

@@ -28,6 +28,7 @@ from sandbox.aws import server_user
 from sandbox.aws.account_state import AccountState
 from sandbox.aws.operations import Resource
 from sandbox.aws.server_user import tool
+from sandbox.ports import require_free
 
 SUPERUSER = "rdsadmin"
 # Sized for a laptop, or set for the stand-in; a parameter group's value for these does not reach the server.
@@ -171,13 +172,15 @@ def arrange(account: AccountState, cluster: Resource, settings: dict[str, dict[s
         if not data.exists():
             _stream_copy(account, cluster, data)
             _configure(account, cluster, member, addresses, settings)
-        _start(account, member["DBInstanceIdentifier"], data)
+        _start(account, member["DBInstanceIdentifier"], data, addresses, cluster["Port"])
 
 
-def _start(account: AccountState, name: str, data: Path) -> None:
+def _start(account: AccountState, name: str, data: Path, addresses: dict[str, list[str]], port: int) -> None:
     """Start a server, unless it runs, and wait until it takes connections."""
     if processes.find(account.instance, _process(name)) is None:
         _wait_for_orphans(data)
+        for address in addresses[name]:  # PostgreSQL is content with one of them
+            require_free(address, port, f"the database {name}")
         server_user.start(account.instance, _process(name), [tool("postgres"), "-D", data])
     pid_file = data / "postmaster.pid"
 

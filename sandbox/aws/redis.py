@@ -21,6 +21,7 @@ from sandbox.aws.account_state import AccountState
 from sandbox.aws.operations import Resource, names
 from sandbox.aws.server_user import tool
 from sandbox.errors import SandboxError
+from sandbox.ports import require_free
 
 # The sandbox's own user, who replicates and administers.
 ADMINISTRATOR = "sandbox-administrator"
@@ -109,6 +110,7 @@ def arrange(account: AccountState, group: Resource, parameters: dict[str, str]) 
     """Make the group's servers what its row says, with these parameters."""
     primary, shard = _primary(group), group["NodeGroups"][0]
     replicas = [node for node in nodes(group) if node is not primary]
+    bound: dict[str, list[str]] = {}
     changed: dict[str, dict[str, str]] = {}
     for node in (primary, *replicas):
         addresses = [node["ReadEndpoint"]["Address"]]
@@ -116,6 +118,7 @@ def arrange(account: AccountState, group: Resource, parameters: dict[str, str]) 
             addresses.append(shard["PrimaryEndpoint"]["Address"])
         if node is (replicas or nodes(group))[0]:
             addresses.append(shard["ReaderEndpoint"]["Address"])
+        bound[node["CacheClusterId"]] = addresses
         live = parameters | {"bind": " ".join(addresses)}
         running = processes.find(account.instance, _process(node["CacheClusterId"]))
         if _configure(account, group, node, live) and running:
@@ -128,6 +131,9 @@ def arrange(account: AccountState, group: Resource, parameters: dict[str, str]) 
             _cli(account, group, node, "CONFIG", "SET", *(word for setting in live.items() for word in setting))
             address, port = primary["ReadEndpoint"].values()
             _cli(account, group, node, "REPLICAOF", *(("NO", "ONE") if node is primary else (address, str(port))))
+        if processes.find(account.instance, _process(name)) is None:
+            for address in bound[name]:
+                require_free(address, node["ReadEndpoint"]["Port"], f"the cache node {name}")
         configuration = _directory(account, group) / name / "redis.conf"
         server_user.start(account.instance, _process(name), [tool("redis-server"), configuration])
         _wait_until_ready(account, group, node)

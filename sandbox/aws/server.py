@@ -59,6 +59,8 @@ class AwsApi:
         if environ["PATH_INFO"] == "/sandbox/token-review":
             review = signatures.review_token(self.account.instance, body)
             return Response(json.dumps(review), content_type="application/json")
+        if environ["PATH_INFO"] == "/sandbox/recover" and environ["REQUEST_METHOD"] == "POST":
+            return self._recover()
         started = time.monotonic()
         request = BackendRequest(environ)
         request.get_data()
@@ -76,6 +78,18 @@ class AwsApi:
             response = serialize(request, service, name, InternalFailureError(f"{service}:{name}", cause))
         log.info("%s %s %d %.3f s", service, name, response.status_code, time.monotonic() - started)
         return response
+
+    def _recover(self) -> Response:
+        """Start what died of the servers that the tables name; the answer is the one line of what is in the way."""
+        try:
+            for service, recover in RECOVERIES.items():
+                with self.account.locks[service]:
+                    recover(self.account)
+        except Exception as error:
+            if not isinstance(error, SandboxError):
+                log.exception("recovering failed")
+            return Response(f"{error}\n", status=HTTPStatus.INTERNAL_SERVER_ERROR, content_type="text/plain")
+        return Response('{"status": "ok"}\n', content_type="application/json")
 
     def _identify(
         self, request: BackendRequest, environ: dict[str, Any], body: bytes

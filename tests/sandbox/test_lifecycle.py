@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,11 +17,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sandbox import images, lifecycle, processes
+from sandbox import images, lifecycle, processes, stack
 from sandbox.__main__ import main
 from sandbox.errors import SandboxError
-from sandbox.instance import CHECKOUT, NAME_VARIABLE, Instance
+from sandbox.instance import CHECKOUT, NAME_VARIABLE, Instance, state_home
 from sandbox.node.api import Api
+from sandbox.progress import Progress
+from tests.sandbox.aws.conftest import PASSWORD
+from tests.sandbox.aws.conftest import Api as Aws
 from tests.sandbox.conftest import Sandbox, eventually
 
 
@@ -114,6 +118,51 @@ def test_a_dead_control_plane_is_said_and_up_revives_it(sandbox: Sandbox) -> Non
     assert Api(sandbox.instance).get("/api/v1/namespaces/meetinity-local")
 
 
+def test_dead_servers_of_the_account_are_said_and_up_revives_them(sandbox: Sandbox) -> None:
+    aws = Aws(sandbox.instance)
+    private = [{"Name": "tag:Tier", "Values": ["private"]}]
+    ec2, rds, cache = (aws.client(service) for service in ("ec2", "rds", "elasticache"))
+    subnets = [row["SubnetId"] for row in ec2.describe_subnets(Filters=private)["Subnets"]]
+    rds.create_db_subnet_group(DBSubnetGroupName="mortal", DBSubnetGroupDescription="d", SubnetIds=subnets)
+    cache.create_cache_subnet_group(CacheSubnetGroupName="mortal", CacheSubnetGroupDescription="d", SubnetIds=subnets)
+    cluster = rds.create_db_cluster(
+        DBClusterIdentifier="mortal",
+        Engine="aurora-postgresql",
+        MasterUsername="master",
+        MasterUserPassword=PASSWORD,
+        DBSubnetGroupName="mortal",
+    )["DBCluster"]
+    rds.create_db_instance(
+        DBInstanceIdentifier="mortal-1",
+        DBClusterIdentifier="mortal",
+        Engine="aurora-postgresql",
+        DBInstanceClass="db.r6g.large",
+    )
+    cache.create_replication_group(
+        ReplicationGroupId="mortal", ReplicationGroupDescription="d", Engine="redis", CacheSubnetGroupName="mortal"
+    )
+    (shard,) = cache.describe_replication_groups(ReplicationGroupId="mortal")["ReplicationGroups"][0]["NodeGroups"]
+    servers = ("postgres-mortal-1", "redis-mortal-001")
+    try:
+        for name in servers:
+            record = processes.find(sandbox.instance, name)
+            assert record
+            os.kill(record.pid, signal.SIGKILL)
+        eventually(lambda: not set(servers) & set(processes.running(sandbox.instance)))
+        rows = {name: process for name, process, *_ in lifecycle.status(sandbox.instance)}
+        assert [rows[name] for name in servers] == ["not running", "not running"]
+
+        lifecycle.up(sandbox.instance, lambda _: None)
+        for address, port in ((cluster["Endpoint"], 5432), tuple(shard["PrimaryEndpoint"].values())):
+            socket.create_connection((address, port), timeout=5).close()
+    finally:
+        rds.delete_db_instance(DBInstanceIdentifier="mortal-1")
+        rds.delete_db_cluster(DBClusterIdentifier="mortal", SkipFinalSnapshot=True)
+        rds.delete_db_subnet_group(DBSubnetGroupName="mortal")
+        cache.delete_replication_group(ReplicationGroupId="mortal")
+        cache.delete_cache_subnet_group(CacheSubnetGroupName="mortal")
+
+
 @pytest.mark.parametrize("shell", [shell for shell in ("bash", "zsh") if shutil.which(shell)])
 def test_activate_sets_the_environment_and_deactivate_brings_the_old_one_back(sandbox: Sandbox, shell: str) -> None:
     script = f"""
@@ -165,13 +214,64 @@ def test_the_engine_takes_every_provider_without_a_warning(sandbox: Sandbox, tmp
 def test_a_second_command_waits_for_the_first_and_says_so(unused: Instance) -> None:
     environment = {**os.environ, NAME_VARIABLE: unused.name}
     command = [sys.executable, "-m", "sandbox", "down"]
-    with lifecycle._alone(unused, lambda _: None):
+    with lifecycle.alone(unused, lambda _: None):
         second = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stderr=subprocess.PIPE, text=True)
         assert second.stderr
         assert f"process {os.getpid()} is at work on it; waiting" in second.stderr.readline()
         time.sleep(0.3)
         assert second.poll() is None
     assert "is down" in second.communicate(timeout=20)[1]
+
+
+def test_down_waits_for_a_deployment(monkeypatch: pytest.MonkeyPatch, unused: Instance) -> None:
+    command = [sys.executable, "-P", "-m", "sandbox", "down"]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), NAME_VARIABLE: unused.name}
+    waiting = []
+
+    def up(instance: Instance, report: Progress) -> dict[str, Path]:
+        with lifecycle.alone(instance, report):
+            return {}
+
+    def deploy(*_: object) -> int:
+        second = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        waiting.append(second)
+        assert second.stderr
+        assert f"process {os.getpid()} is at work on it; waiting" in second.stderr.readline()
+        return 0
+
+    monkeypatch.setenv(NAME_VARIABLE, unused.name)
+    monkeypatch.setattr(lifecycle, "up", up)
+    monkeypatch.setattr(lifecycle, "environment", lambda *_: {})
+    monkeypatch.setattr(stack, "deploy", deploy)
+    done = CliRunner().invoke(main, ["up", "--deploy"])
+    assert "is down" in waiting[0].communicate(timeout=20)[1]
+    assert done.exit_code == 0, done
+
+
+@pytest.mark.parametrize("name", ["../evil", "", "Upper", "-a", "a" * 32, "a\n"])
+def test_a_name_that_could_leave_the_state_home_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    before = sorted(state_home().parent.iterdir())
+    monkeypatch.setenv(NAME_VARIABLE, name)
+    done = CliRunner().invoke(main, ["status"])
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"sandbox: MEETINITY_SANDBOX={name!r} names no sandbox: "
+        "1 to 31 of a-z, 0-9 and `-` are allowed, no `-` in front\n"
+    )
+    assert sorted(state_home().parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(("command", "code"), [("status", 1), ("env", 1), ("down", 0), ("reset --yes", 0)])
+def test_asking_for_a_sandbox_that_never_was_makes_none(
+    monkeypatch: pytest.MonkeyPatch, command: str, code: int
+) -> None:
+    monkeypatch.setenv(NAME_VARIABLE, "never")
+    done = CliRunner().invoke(main, command.split())
+    assert (done.exit_code, done.stderr) == (
+        code,
+        "sandbox: sandbox never does not exist: run `make up` to create it\n",
+    )
+    assert not list(state_home().glob("never-*"))
 
 
 def test_a_missing_tool_is_one_clear_line(unused: Instance, tmp_path: Path) -> None:

@@ -44,6 +44,10 @@ class Api:
         except urllib3.exceptions.HTTPError:
             return False
 
+    def recover(self) -> tuple[int, str]:
+        answer = urllib3.request("POST", f"{self.instance.aws_endpoint}/sandbox/recover", retries=False)
+        return answer.status, answer.data.decode()
+
     def end(self, how: signal.Signals) -> None:
         processes.stop(self.instance, "aws-api", how=how)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 from typing import Any
 
 import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from sandbox import processes
+from sandbox import ports, processes
 from tests.sandbox.aws.conftest import PASSWORD, Api, eventually
 
 CLUSTER = "orders"
@@ -173,6 +175,19 @@ def test_rows_descriptions_and_connections_survive_the_api_and_rows_the_servers(
     assert {**after, "LatestRestorableTime": 0} == {**before, "LatestRestorableTime": 0}
     for host in (after["Endpoint"], after["ReaderEndpoint"]):
         assert query(aws, host, "SELECT n FROM survives") == [1]
+
+
+def test_an_address_that_somebody_took_is_named_with_its_holder(aws, orders):
+    endpoint = orders()["Endpoint"]
+    processes.stop(aws.instance, f"postgres-{CLUSTER}-1", how=signal.SIGKILL)
+    ports.require_free(endpoint, 5432, "the test")
+    with socket.create_server((endpoint, 5432)):
+        status, line = aws.recover()
+    assert (status, line.count("\n")) == (500, 1)
+    assert f"{endpoint}:5432 is needed for the database {CLUSTER}-1, but " in line
+    assert f"(process {os.getpid()}) listens there" in line
+    assert aws.recover()[0] == 200
+    assert query(aws, endpoint, "SELECT 1") == [1]
 
 
 def test_failing_over_swaps_writer_and_reader_under_the_same_endpoints(aws, orders):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import subprocess
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from botocore.exceptions import ClientError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sandbox import processes
+from sandbox import lifecycle, ports, processes, toolchain
 from tests.sandbox.aws.conftest import TOKEN, Api, eventually
 
 GROUP = "sessions"
@@ -176,6 +179,32 @@ def test_keys_and_descriptions_survive_a_kill_of_everything(aws, sessions):
     assert eventually(lambda: connect(aws, "ReaderEndpoint").get("survives")) == "1"
 
 
+def test_an_address_that_somebody_took_is_named_with_its_holder(aws, sessions):
+    address = sessions()["NodeGroups"][0]["PrimaryEndpoint"]["Address"]
+    processes.stop(aws.instance, "redis-sessions-001", how=signal.SIGKILL)
+    ports.require_free(address, 6379, "the test")
+    with socket.create_server((address, 6379)):
+        status, line = aws.recover()
+    assert (status, line.count("\n")) == (500, 1)
+    assert f"{address}:6379 is needed for the cache node sessions-001, but " in line
+    assert f"(process {os.getpid()}) listens there" in line
+    assert aws.recover()[0] == 200
+    assert connect(aws, "PrimaryEndpoint").ping()
+
+
+def redis_cli(aws: Api, url: str) -> str:
+    """What the redis-cli of the sandbox's shells says to PING."""
+    environment = lifecycle.environment(aws.instance, toolchain.tools())
+    command = [str(aws.instance.binaries / "redis-cli"), "--no-auth-warning", "-u", url, "PING"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_redis_cli_of_the_sandboxs_shells_trusts_its_certificates(aws, sessions):
+    address = sessions()["NodeGroups"][0]["PrimaryEndpoint"]["Address"]
+    assert redis_cli(aws, f"rediss://default:{TOKEN}@{address}:6379/0") == "PONG\n"
+
+
 def test_replicas_come_and_go_and_the_last_one_gone_leaves_the_reader_endpoint_to_the_primary(aws, sessions):
     cache = aws.client("elasticache")
     connect(aws, "PrimaryEndpoint").set("resized", "1")
@@ -222,6 +251,8 @@ def test_a_group_without_tls_and_token_is_as_open_as_on_aws(aws, subnet_group):
     assert describe(aws, "open")["AtRestEncryptionEnabled"] is True
     client = connect(aws, "PrimaryEndpoint", "open", ssl=False, password=None, port=6380)
     assert client.ping()
+    host = describe(aws, "open")["NodeGroups"][0]["PrimaryEndpoint"]["Address"]
+    assert redis_cli(aws, f"redis://{host}:6380") == "PONG\n"
     with pytest.raises(ClientError, match="sandbox does not know what UserGroupIdsToAdd does"):
         cache.modify_replication_group(ReplicationGroupId="open", UserGroupIdsToAdd=["x"])
     cache.delete_replication_group(ReplicationGroupId="open")
