@@ -75,6 +75,8 @@ def _problems(given: Any) -> Iterator[str]:
         if not isinstance(options, dict):
             yield f"{name}: a level or an object is asked for"
             continue
+        if rule.level == "disabled" and options and LEVEL not in options:
+            yield f"{name}: it is off until {LEVEL} says otherwise, so its options would do nothing"
         levels = [each for each in get_args(Level) if each != "remediate" or _remediable(rule)]
         schema = {**rule.schema(), LEVEL: {"enum": levels}}
         for option, content in options.items():

@@ -29,7 +29,7 @@ from pulumi.runtime.config import set_all_config
 from pulumi.runtime.proto import resource_pb2
 
 from policies.catalogue import RULES
-from policies.configuration import ConfigurationError, Setting, for_environment, load
+from policies.configuration import ENVIRONMENTS, ConfigurationError, Setting, for_environment, load
 from policies.rule import Resource, judge
 from policies.wire import plain
 
@@ -170,6 +170,16 @@ def _table(stack: str, environment: str, found: Sequence[Resource], lines: Seque
     )
 
 
+def _configuration(stack_file: Path) -> dict[str, Any]:
+    try:
+        configuration = yaml.safe_load(stack_file.read_text())["config"]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{stack_file.name} is no stack file with a `config`: {error}") from error
+    if not isinstance(configuration, dict):
+        raise ConfigurationError(f"`config` of {stack_file.name} is empty")
+    return configuration
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where a mandatory rule is broken, 2 where the check could not be made."""
     parser = argparse.ArgumentParser(prog="python -m policies.offline", description=__doc__.splitlines()[0])
@@ -180,8 +190,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     stack_file = given.stack_file or CHECKOUT / f"Pulumi.{given.stack}.yaml"
     try:
-        configuration = yaml.safe_load(stack_file.read_text())["config"]
+        configuration = _configuration(stack_file)
         environment = configuration.get(f"{PROJECT}:environment", given.stack)
+        if given.stack in ENVIRONMENTS and environment != given.stack:
+            # Or one line of a stack file would exchange production's policies for a weaker environment's.
+            raise ConfigurationError(
+                f"{stack_file.name} says that it is {environment}: a stack named like an environment is held to it"
+            )
         settings = load(given.policies) if given.policies else for_environment(environment)
         found = resources(given.stack, configuration)
     except (OSError, ConfigurationError, pulumi.RunError) as error:

@@ -110,6 +110,8 @@ class Value:
         """The value for a message; never a secret one, nor a large one."""
         if self.secret:
             return "a secret"
+        if self.unknown:
+            return "not known yet"
         if isinstance(self.raw, Mapping):
             return "a mapping"
         if isinstance(self.raw, list | tuple):

@@ -104,6 +104,9 @@ def _capabilities(container: Value) -> Iterator[Finding]:
     elif "ALL" not in [each.known for each in dropped.each()]:
         yield f"{dropped.path} is {dropped.shown if dropped.known is not None else 'not set'}; ALL must be in it"
     for added in capabilities.at("add").each():
+        if added.unknown:
+            yield Undecided(added.path)
+            continue
         yield f"{added.path} is {added.shown}; none may be added"
 
 

@@ -107,3 +107,10 @@ def test_remediation_can_be_asked_for_where_there_is_a_remedy(tmp_path):
 def test_an_unknown_environment_is_refused():
     with pytest.raises(ConfigurationError, match="there is no environment qa; they are local, dev, staging, prod"):
         for_environment("qa")
+
+
+def test_options_of_a_rule_that_is_off_are_refused_because_they_would_do_nothing(tmp_path):
+    path = tmp_path / "prod.json"
+    path.write_text(json.dumps({"backup-plan-covers-stores": {"floor": 90}}))
+    with pytest.raises(ConfigurationError, match="off until enforcementLevel says otherwise"):
+        load(path)

@@ -107,3 +107,17 @@ def test_what_cannot_be_checked_is_no_pass(capsys, arguments, said):
 def test_a_configuration_that_the_program_refuses_is_no_pass(tmp_path, capsys):
     assert main(["prod", "--stack-file", str(stack_file(tmp_path, {DATABASE: {"port": 1}}))]) == 2
     assert "meetinity-data:database.port" in capsys.readouterr().err
+
+
+def test_a_stack_cannot_choose_a_weaker_environments_policies(tmp_path, capsys):
+    changed = stack_file(tmp_path, {"meetinity-data:environment": "dev"})
+    assert main(["prod", "--stack-file", str(changed)]) == 2
+    assert "says that it is dev: a stack named like an environment is held to it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "config:", "other: {}", "config: [", "- 1"])
+def test_a_file_that_is_no_stack_file_is_said_to_be_none_and_is_no_violation(tmp_path, capsys, text):
+    path = tmp_path / "Pulumi.prod.yaml"
+    path.write_text(text)
+    assert main(["prod", "--stack-file", str(path)]) == 2
+    assert "policies were not checked: " in capsys.readouterr().err

@@ -136,3 +136,13 @@ def test_no_value_anywhere_makes_a_rule_fail(place, value):
     changed = sample(type_, {path: value})
     for rule in RULES:
         judge(rule, [changed], terms(rule))
+
+
+def test_a_capability_that_is_not_known_yet_is_undecided_and_no_crash():
+    """An exception in a rule fails the engine's Analyze call, and the preview with it."""
+    from policies.value import UNKNOWN, Undecided, Value
+    from policies.workloads import _capabilities
+
+    container = Value({"securityContext": {"capabilities": {"drop": ["ALL"], "add": [UNKNOWN]}}}, "container")
+    (finding,) = _capabilities(container)
+    assert isinstance(finding, Undecided)
