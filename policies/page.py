@@ -16,10 +16,10 @@ _URN = "urn:pulumi:prod::meetinity-data::meetinity:data:AuroraCluster$aws:rds/cl
 HEADER = f"""\
 # Policies
 
-What nobody can deploy, whatever the program or the stack file says. The rules are a CrossGuard pack, `policies/`; they
-run before merge, at every preview and before every change of a resource. A value that is left out, null or of the
-wrong type is refused like a wrong one. A value that is not known before the update is reported as *undecided*, by
-name, and decided during `pulumi up`, before the resource is touched.
+What an environment refuses. The rules are a CrossGuard pack, `policies/`; they run before merge, and in every preview
+and update that names the pack. A value that is left out, null or of the wrong kind is refused like a wrong one. A value
+that is not known before the update is reported as *undecided*, by name, and decided during `pulumi up`: rules about one
+resource before it is touched, rules about the stack at the end of the update.
 
 ```console
 make policy STACK=prod                                    # from the committed stack file: no cloud, no credentials
@@ -31,8 +31,8 @@ pulumi policy analyze --policy-pack policies --policy-pack-config policies/envir
 The last one looks at what is deployed, or with `--file` at an exported state, without the program.
 
 `policies/environments/ENVIRONMENT.json` says what differs from a rule's own default, which is as strict as production:
-without a file nothing gets easier. A level is `mandatory`, `advisory`, `disabled`, and for rules marked with
-⚒ `remediate`: then the engine puts the value right instead of refusing it.
+without a file only what an environment adds is missing. A level is `mandatory`, `advisory`, `disabled`, and for rules
+marked with ⚒ `remediate`: then the engine puts the value right instead of refusing it.
 
 To let one resource pass one rule for a while, name it under that rule in the environment's file. From the day after
 `until` it is refused again:
