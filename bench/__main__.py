@@ -60,7 +60,7 @@ class Program:
         stack.select(stack.LOCAL, environment, directory)
 
     def _pulumi(self, *arguments: str) -> Measured:
-        program = str(Path(self._environment["PATH"].split(os.pathsep)[0]) / "pulumi")
+        program = str(stack.program(self._environment))
         command = [program, *arguments, "--stack", stack.LOCAL, "--non-interactive"]
         return run(command, environment=self._environment, directory=self._directory)
 
@@ -75,7 +75,7 @@ class Program:
 
     def resources(self) -> int:
         """How many resources a preview from the present state registers."""
-        program = str(Path(self._environment["PATH"].split(os.pathsep)[0]) / "pulumi")
+        program = str(stack.program(self._environment))
         output = subprocess.run(
             [program, "preview", "--json", "--stack", stack.LOCAL, "--non-interactive"],
             cwd=self._directory, env=dict(self._environment), capture_output=True, text=True, check=True,
@@ -202,7 +202,7 @@ def _where(instance: Instance, environment: Environment, whole: Callable[[], flo
     (empty / "__main__.py").write_text("import pulumi\n")
     scratch = {**environment, "PULUMI_BACKEND_URL": f"file://{empty / 'backend'}"}
     stack.select(stack.LOCAL, scratch, empty)
-    pulumi = str(Path(environment["PATH"].split(os.pathsep)[0]) / "pulumi")
+    pulumi = str(stack.program(environment))
     engine = _seconds([pulumi, "preview", "--stack", stack.LOCAL, "--non-interactive"], scratch, empty)
     _say("where the time of a no-change preview goes, medians of 5")
     _say(f"  engine, language host, an empty program     {engine:5.2f} s")

@@ -22,16 +22,19 @@ Stop:     make down                    (the data stays; make up goes on from the
 """
 
 
+def program(environment: Mapping[str, str]) -> Path:
+    """The Pulumi CLI of a sandbox's environment, whatever this process finds on its own PATH."""
+    return Path(environment["PATH"].split(os.pathsep)[0]) / "pulumi"
+
+
 def pulumi(
     arguments: Sequence[str], environment: Mapping[str, str], *, directory: Path = CHECKOUT, quiet: bool = False
 ) -> int:
     """Run the Pulumi CLI of the sandbox and return its exit code; quiet keeps its output unless it fails."""
     command = ["pulumi", *arguments]
-    # The CLI is looked for on the sandbox's PATH, not on ours.
-    program = Path(environment["PATH"].split(os.pathsep)[0]) / "pulumi"
     result = subprocess.run(
         command,
-        executable=program,
+        executable=program(environment),
         cwd=directory,
         env=environment,
         stdin=subprocess.DEVNULL if quiet else None,

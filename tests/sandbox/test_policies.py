@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import textwrap
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pytest
 import yaml
 
 from policies.catalogue import RULES
+from sandbox import stack
 from sandbox.instance import CHECKOUT
 from tests.sandbox.platform import Platform
 
@@ -70,7 +70,7 @@ class Program:
     code: int = 0
 
     def pulumi(self, *arguments: str) -> str:
-        program = Path(self.environment["PATH"].split(os.pathsep)[0]) / "pulumi"
+        program = stack.program(self.environment)
         done = subprocess.run(
             [str(program), *arguments, "--non-interactive"],
             cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
