@@ -36,6 +36,7 @@ _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _KUBERNETES_REFERENCE = re.compile(r"\$\([A-Za-z_][A-Za-z0-9_]*\)")
 _SHELL_REFERENCE = re.compile(r"[\"']?(\$\{.*|\$\(.*|`.*|\$[A-Za-z_][A-Za-z0-9_]*)[\"']?", re.DOTALL)
 _ASSIGNMENT = re.compile(r"-{0,2}(?P<name>[A-Za-z_][\w.-]*)\s*[=:]\s*(?P<value>\S.*)", re.DOTALL)
+_BLANK = re.compile(r"\s")
 _BETWEEN_COMMANDS = re.compile(r"&&|\|\||[;|&\n]")
 _NUMBERS = re.compile(r"[\d.:,]+")
 # Their -p is a mode, a port or a prompt; everybody else's, where no number or path follows, is a password.
@@ -100,7 +101,7 @@ def words_with_credential(words: Sequence[Any]) -> Iterator[int]:
     for number, text in enumerate(texts):
         if tells_credential(text):
             yield number
-        elif any(letter.isspace() for letter in text):
+        elif _BLANK.search(text):
             if _is_header(text) or any(next(words_with_credential(each), None) is not None for each in _commands(text)):
                 yield number
         elif _assigns(text) or (number and _is_taken(texts[number - 1], text, texts[:number])):
@@ -110,7 +111,9 @@ def words_with_credential(words: Sequence[Any]) -> Iterator[int]:
 def _is_header(text: str) -> bool:
     """Authorization: Bearer ..."""
     name, colon, value = text.partition(":")
-    return bool(colon and names_credential(name) and value.strip()) and _is_word(value.split()[-1])
+    return bool(colon and not _BLANK.search(name) and names_credential(name) and value.strip()) and _is_word(
+        value.split()[-1]
+    )
 
 
 def _assigns(text: str) -> bool:

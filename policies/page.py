@@ -174,8 +174,8 @@ def _stores() -> str:
     rows = ((f"`{type_}`", why) for type_, why in REFUSED.items())
     text = (
         "`stores-covered` refuses what holds or carries data and has no rules: databases, caches, their snapshots,\n"
-        "and what makes resources unseen. Files (S3, EFS, FSx) are not this platform's data and are not looked at; nor\n"
-        "is what a Helm release makes inside the cluster, or a command runs."
+        "and what makes resources unseen. Files (S3, EFS, FSx) are not this platform's data and are not looked at;\n"
+        "nor is what a Helm release makes inside the cluster, or a command runs."
     )
     return _table("Stores that are refused", text, ("type", "because"), rows)
 
