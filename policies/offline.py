@@ -36,6 +36,9 @@ from policies.wire import plain
 
 CHECKOUT = Path(__file__).parent.parent
 PROJECT = "meetinity-data"
+PROJECT_FILE = CHECKOUT / "Pulumi.yaml"
+# pulumi: sdk/go/common/workspace/project.json, configItemsType.
+_DECLARATION = frozenset(("default", "description", "items", "secret", "type", "value"))
 _STAND_IN = "sealed0in0the0stack0file"
 OUTCOMES = ("mandatory", "advisory", "exempted", "idle", "undecided")
 
@@ -174,7 +177,7 @@ def _table(stack: str, environment: str, found: Sequence[Resource], lines: Seque
     )
 
 
-def _configuration(stack_file: Path, project_file: Path = CHECKOUT / "Pulumi.yaml") -> dict[str, Any]:
+def _configuration(stack_file: Path) -> dict[str, Any]:
     """What the stack file says, over what Pulumi.yaml says for every stack."""
     said = _mapping(stack_file)
     if "environment" in said:
@@ -183,8 +186,20 @@ def _configuration(stack_file: Path, project_file: Path = CHECKOUT / "Pulumi.yam
     configuration = said.get("config")
     if not isinstance(configuration, dict):
         raise ConfigurationError(f"{stack_file.name} is no stack file with a `config`")
-    common = _mapping(project_file).get("config") or {}
-    return {**{_with_namespace(key): _default(value) for key, value in common.items()}, **configuration}
+    return {**_of_the_project(), **configuration}
+
+
+def _of_the_project() -> dict[str, Any]:
+    """Each key is a value, or a declaration with a `value` or a `default`, or with neither."""
+    found = {}
+    for key, given in (_mapping(PROJECT_FILE).get("config") or {}).items():
+        declared = given if isinstance(given, dict) else {"value": given}
+        if unknown := declared.keys() - _DECLARATION:
+            raise ConfigurationError(f"{PROJECT_FILE.name}: config.{key} has {', '.join(sorted(unknown))}")
+        value = declared.get("value", declared.get("default"))
+        if value is not None:
+            found[key if ":" in key else f"{PROJECT}:{key}"] = value
+    return found
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -195,15 +210,6 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise ConfigurationError(f"{path.name} is no mapping")
     return said
-
-
-def _with_namespace(key: str) -> str:
-    return key if ":" in key else f"{PROJECT}:{key}"
-
-
-def _default(value: Any) -> Any:
-    """A project's configuration is a value, or a declaration with a `value` or a `default`."""
-    return value.get("value", value.get("default")) if isinstance(value, dict) else value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

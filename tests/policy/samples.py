@@ -159,6 +159,7 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "userId": "app", "userName": "app", "engine": "redis", "accessString": "on ~* +@read",
         "authenticationMode": {"type": "password", "passwords": Secret(["correcthorsebatterystaple"])},
     },
+    tokens.KEY: {"description": "stores", "enableKeyRotation": True, "tags": TAGS},
     tokens.BACKUP_VAULT: {"name": "prod-backup-vault", "tags": TAGS},
     tokens.INSTANCE_PARAMETERS: {
         "name": "prod-postgres-aurora-postgresql16-instance", "family": "aurora-postgresql16",

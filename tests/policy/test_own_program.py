@@ -284,6 +284,13 @@ def test_one_more_reader_than_the_environment_lists_is_caught(registered):
     assert "secrets-read-by-the-listed" in broken(registered["dev"], "prod")
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("held_to", ENVIRONMENTS)
+def test_another_environments_file_does_not_fit(registered, environment, held_to):
+    """`--policy-pack-config` takes any file: production's resources under dev's are refused for their tags."""
+    assert bool("tags-complete" in broken(registered[environment], held_to)) == (environment != held_to)
+
+
 @pytest.mark.parametrize(
     ("section", "changes", "rules"),
     [
