@@ -105,7 +105,7 @@ def _enough_members(cluster: Resource, resources: Sequence[Resource], terms: Ter
 
 def _in_two_zones(own: Sequence[Resource]) -> Iterator[Finding]:
     """An instance without a zone goes where AWS has none yet; with the same zone on all, one zone takes all."""
-    zones = [each["availabilityZone"] for each in own]
+    zones = [each.chosen("availabilityZone") for each in own]
     if any(each.absent for each in zones):
         return
     if len({each.bare for each in zones if not each.unknown}) > 1:

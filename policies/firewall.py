@@ -90,6 +90,8 @@ def _lists_seen(resource: Resource, resources: Sequence[Resource], _: Terms) -> 
     lists = [each for each in resources if each.type == PREFIX_LIST]
     known = {each["id"].raw for each in lists if isinstance(each["id"].raw, str)}
     used = {urn for urns in resource.uses.values() for urn in urns} & {each.urn for each in lists}
+    if resource.chosen("ingress").absent and resource.type in (SECURITY_GROUP, DEFAULT_SECURITY_GROUP):
+        return
     for direction, door in _doors(resource):
         if direction != "ingress":
             continue

@@ -20,7 +20,8 @@ HEADER = f"""\
 What an environment refuses. The rules are a CrossGuard pack, `policies/`; they run before merge, and in every preview
 and update that names the pack. A value that is left out, null or of the wrong kind is refused like a wrong one. A value
 that is not known before the update is reported as *undecided*, by name, and decided during `pulumi up`: rules about one
-resource before it is touched, rules about the stack at the end of the update.
+resource before it is touched, rules about the stack at the end of the update. To the latter a resource that is only
+read (`aws.rds.Cluster.get`) looks like one of the stack's own; the look-up functions (`aws.rds.get_cluster`) do not.
 
 ```console
 make policy STACK=prod                                    # from the committed stack file: no cloud, no credentials

@@ -58,7 +58,10 @@ def taken_from_this_stack(user: Resource, resources: Sequence[Resource], _: Term
             # That a cluster must have a group of its own is another rule's; an instance's default changes nothing.
             continue
         groups = [each for each in resources if each.type == kind and _is(each, user, given)]
-        if not groups:
+        if not groups and given.unknown and not user.uses.get(path):
+            # Chosen by nobody, or looked up: after the update it has a name.
+            yield Undecided(path)
+        elif not groups:
             yield f"{path} is {given.shown}, which is no parameter group of this stack: nobody can see what it sets"
         for group in groups:
             yield from _of_the_same_family(user, group, path)
@@ -73,7 +76,7 @@ def _is(group: Resource, user: Resource, given: Value) -> bool:
 
 
 def _of_the_same_family(user: Resource, group: Resource, path: str) -> Iterator[Finding]:
-    family, engine, version = group["family"], user["engine"], user["engineVersion"]
+    family, engine, version = group["family"], user["engine"], user.chosen("engineVersion")
     if engine.absent:
         return  # Another rule's, and AWS's.
     if family.unknown or engine.unknown or version.unknown:

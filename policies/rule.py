@@ -51,6 +51,14 @@ class Resource:
     def __getitem__(self, path: str) -> Value:
         return Value(self.properties).at(path)
 
+    def chosen(self, name: str) -> Value:
+        """The property, absent where it is unknown and comes from nothing.
+
+        Before an update a stack rule sees outputs, and what nobody chose is unknown until the provider fills it in.
+        """
+        value = self[name]
+        return Value(None, name) if value.unknown and not self.uses.get(name) else value
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exemption:

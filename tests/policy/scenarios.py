@@ -586,7 +586,9 @@ def _parameter_groups() -> Iterator[Scenario]:
     yield _stack(rule, "secret", _cluster(**{name: Secret("other")}), group, says=[f"{name} is a secret, {unseen}"])
     later = _cluster(**{name: UNKNOWN})
     by_source = replace(later, uses={name: frozenset({group.urn})})
-    yield _stack(rule, "unknown", later, group, says=[f"{name} is not known yet, {unseen}"])
+    yield _stack(rule, "unknown", later, group, doubts=[f"{name} of cluster"])
+    of_another = replace(later, uses={name: frozenset({"urn:of-another"})})
+    yield _stack(rule, "unknown", of_another, group, says=[f"{name} is not known yet, {unseen}"])
     yield _stack(rule, "compliant", by_source, group)
     named_later = sample(t.CLUSTER_PARAMETERS, {"name": MISSING}, name="group")
     yield _stack(rule, "compliant", by_source, named_later)
@@ -596,7 +598,17 @@ def _parameter_groups() -> Iterator[Scenario]:
         yield _stack(rule, "violating", _cluster(), other, says=says)
     unborn = sample(t.CLUSTER_PARAMETERS, {"family": UNKNOWN}, name="group")
     yield _stack(rule, "unknown", _cluster(), unborn, doubts=["family of group of cluster"])
-    yield _stack(rule, "unknown", _cluster(engineVersion=UNKNOWN), group, doubts=["engineVersion of cluster"])
+    upgraded = replace(_cluster(engineVersion=UNKNOWN), uses={"engineVersion": frozenset({"urn:of-another"})})
+    yield _stack(rule, "unknown", upgraded, group, doubts=["engineVersion of cluster"])
+    # What nobody chose is unknown before the update, and no doubt: the provider fills it in.
+    yield _stack(
+        rule,
+        "compliant",
+        _cluster(),
+        group,
+        _member(1, engineVersion=UNKNOWN, dbParameterGroupName=own.properties["name"]),
+        own,
+    )
 
 
 def _exposure() -> Iterator[Scenario]:
@@ -650,6 +662,8 @@ def _exposure() -> Iterator[Scenario]:
     yield _stack(rule, "compliant", _cluster(), pinned[0], _member(2, availabilityZone="eu-west-1b"))
     yield _stack(rule, "compliant", _cluster(), pinned[0], _member(2))
     later = [_member(number, availabilityZone=UNKNOWN) for number in (1, 2)]
+    yield _stack(rule, "compliant", _cluster(), *later)
+    later = [replace(each, uses={"availabilityZone": frozenset({"urn:of-a-subnet"})}) for each in later]
     yield _stack(rule, "unknown", _cluster(), *later, doubts=["availabilityZone of instance-1, instance-2 of cluster"])
     yield _stack(rule, "compliant", _cluster(), _member(1), floor=1)
 
@@ -713,6 +727,9 @@ def _prefix_lists() -> Iterator[Scenario]:
     for type_ in (t.SECURITY_GROUP, t.DEFAULT_SECURITY_GROUP):
         inline = sample(type_, {"ingress": [{"prefixListIds": ["pl-2"]}], "egress": [{"prefixListIds": ["pl-3"]}]})
         yield _stack(rule, "violating", inline, offices, says=[f'ingress[0].prefixListIds[0] is "pl-2", {unseen}'])
+    yield _stack(rule, "compliant", sample(t.SECURITY_GROUP, {"ingress": UNKNOWN}))
+    later = replace(sample(t.SECURITY_GROUP, {"ingress": UNKNOWN}), uses={"ingress": frozenset({offices.urn})})
+    yield _stack(rule, "unknown", later, doubts=["ingress of it"])
     way_out = sample(t.EGRESS_RULE, {**door, path: "pl-2"})
     yield _stack(rule, "compliant", way_out, offices)
 
