@@ -724,6 +724,8 @@ def _prefix_lists() -> Iterator[Scenario]:
     yield _stack(rule, "unknown", later, offices, says=[f"{path} is not known yet, {unseen}"])
     unborn = sample(t.PREFIX_LIST, {"id": MISSING}, name="offices")
     yield _stack(rule, "compliant", replace(later, uses={path: frozenset({unborn.urn})}), unborn)
+    named = replace(sample(t.INGRESS_RULE, {**door, path: "pl-9"}), uses={path: frozenset({unborn.urn})})
+    yield _stack(rule, "compliant", named, unborn)
     for type_ in (t.SECURITY_GROUP, t.DEFAULT_SECURITY_GROUP):
         inline = sample(type_, {"ingress": [{"prefixListIds": ["pl-2"]}], "egress": [{"prefixListIds": ["pl-3"]}]})
         yield _stack(rule, "violating", inline, offices, says=[f'ingress[0].prefixListIds[0] is "pl-2", {unseen}'])
@@ -1021,7 +1023,7 @@ def _commands() -> Iterator[Scenario]:
         ["run", "--password", "$(DB_PASSWORD)"], ["run", "--password=$(DB_PASSWORD)"], ["run", "--password-file", "/run/x"],
         ["run", "-p", "5432"], ["run", "-p", "/data"], ["sh", "-c", "mkdir -p data && docker run -p 80:80 x"],
         ["sh", "-c", "PGPASSWORD=\"$DB_PASSWORD\" psql --no-password db"], ["sh", "-c", "TOKEN=$(cat /run/token) run"],
-        ["run", "--token-ttl=60"], ["run", "--password="], ["run", "--password", "--verbose"], ["redis-cli", "-h", "h"],
+        ["curl", "-u", "me", "http://h"], ["run", "--token-ttl=60"], ["run", "--password="], ["run", "--password", "--verbose"], ["redis-cli", "-h", "h"],
         ["run", "-a", "all"], ["alembic", "upgrade", "head"], ["run", "--use-auth", "basic"],
     ):  # fmt: skip
         yield _stack(rule, "compliant", sample(t.JOB, {f"{_C0}/command": words}))

@@ -127,6 +127,8 @@ def test_an_exemption_that_nothing_needs_is_reported_when_the_whole_stack_is_kno
         told = [each.message.split("\n")[1] for each in said if "not needed" in each.message]
         assert told == [f"ops's exemption until 2099-01-01 is not needed for {idle}: take it out"]
         assert {each.enforcementLevel for each in said} == {proto.ADVISORY}
+    said = analyzer.analyze_stack([])
+    assert len([each for each in said if "not needed" in each.message]) == 2
 
 
 def test_a_kind_under_another_version_is_asked_the_same_rules(analyzer):
