@@ -22,6 +22,8 @@ from sandbox.instance import ACCOUNT_ID, REGION, Instance, write_privately
 
 # Services whose every operation is the sandbox's own.
 OWN_SERVICES = ("rds", "elasticache")
+# Per service: removes the servers and files that no row stands for, once a change is on disk.
+SWEEPS: dict[str, Callable[[AccountState], None]] = {}
 # The name moto has for the region of services like IAM.
 GLOBAL = "aws"
 # Addresses .10 to .250 of the instance's /24 are handed to databases and caches.
@@ -36,8 +38,6 @@ class AccountState:
         self.directory = instance.state / "aws"
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
-        # What a request leaves to be done once its change is on disk: removing files and servers.
-        self.after_saving: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self._addresses: dict[str, str] = self._read("addresses")
         self.tables: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
         for service in OWN_SERVICES:
@@ -51,7 +51,6 @@ class AccountState:
 
     def restore(self, service: str) -> None:
         """Go back to what was last saved of a service's tables: a request that failed has changed nothing."""
-        self.after_saving[service].clear()
         if service in OWN_SERVICES:
             self.tables[service] = self._read(service)
 
@@ -68,8 +67,7 @@ class AccountState:
         """Write one service's state; the caller holds its lock."""
         if service in OWN_SERVICES:
             write_privately(self.directory / f"{service}.json", json.dumps(self.tables[service], default=str))
-            while self.after_saving[service]:
-                self.after_saving[service].pop()()
+            SWEEPS[service](self)
         else:
             every = backends.get_backend(service)[ACCOUNT_ID]  # type: ignore[call-overload]
             regions = {region: every[region] for region in (REGION, GLOBAL) if region in every.keys()}  # noqa: SIM118

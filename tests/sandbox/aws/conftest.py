@@ -110,6 +110,13 @@ def subnet_group(aws: Api, subnets: list[str]) -> str:
     return "private"
 
 
+@pytest.fixture(scope="session")
+def security_group(aws: Api) -> str:
+    named = [{"Name": "tag:Name", "Values": ["meetinity-eks-node"]}]
+    group: str = aws.client("ec2").describe_security_groups(Filters=named)["SecurityGroups"][0]["GroupId"]
+    return group
+
+
 @pytest.fixture
 def cluster_arguments(subnet_group: str) -> dict[str, Any]:
     return {

@@ -41,9 +41,9 @@ def test_an_operation_that_is_not_implemented_is_named_in_the_error(aws, service
 
 
 def test_a_failure_inside_is_one_clear_message_and_changes_nothing(aws, cluster_arguments):
-    # PostgreSQL refuses this role name; the rules that refuse it earlier are another matter.
-    broken = {**cluster_arguments, "MasterUsername": "pg_master"}
-    with refused("InternalFailure", 'rds:CreateDBCluster: postgres failed.*role name "pg_master" is reserved.*log: '):
+    # A database of that name is in every PostgreSQL; no rule refuses it earlier.
+    broken = {**cluster_arguments, "DatabaseName": "template1"}
+    with refused("InternalFailure", 'rds:CreateDBCluster: postgres failed.*"template1" already exists.*log: '):
         aws.client("rds").create_db_cluster(DBClusterIdentifier="broken", **broken)
     with refused("DBClusterNotFoundFault"):
         aws.client("rds").describe_db_clusters(DBClusterIdentifier="broken")
@@ -147,7 +147,7 @@ def test_what_was_answered_survives_a_kill_of_the_api(aws):
 
 
 @pytest.fixture(scope="module")
-def described(aws, subnet_group):
+def described(aws, subnet_group, security_group):
     """A cluster without servers, for what the API says of it."""
     rds = aws.client("rds")
     rds.create_db_cluster(
@@ -168,14 +168,14 @@ def described(aws, subnet_group):
         EngineLifecycleSupport="open-source-rds-extended-support-disabled",
         EnableCloudwatchLogsExports=["postgresql"],
         ServerlessV2ScalingConfiguration={"MinCapacity": 0.5, "MaxCapacity": 4},
-        VpcSecurityGroupIds=["sg-1"],
+        VpcSecurityGroupIds=[security_group],
         Tags=[{"Key": "Name", "Value": "described"}],
     )
     yield lambda: rds.describe_db_clusters(DBClusterIdentifier="DESCRIBED")["DBClusters"][0]
     rds.delete_db_cluster(DBClusterIdentifier="described", SkipFinalSnapshot=True)
 
 
-def test_a_cluster_gives_back_what_it_was_created_with(described):
+def test_a_cluster_gives_back_what_it_was_created_with(described, security_group):
     cluster = described()
     expected = {
         "DBClusterIdentifier": "described",
@@ -191,7 +191,7 @@ def test_a_cluster_gives_back_what_it_was_created_with(described):
         "MonitoringRoleArn": "arn:aws:iam::123456789012:role/monitoring",
         "EngineLifecycleSupport": "open-source-rds-extended-support-disabled",
         "EnabledCloudwatchLogsExports": ["postgresql"],
-        "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-1", "Status": "active"}],
+        "VpcSecurityGroups": [{"VpcSecurityGroupId": security_group, "Status": "active"}],
         "TagList": [{"Key": "Name", "Value": "described"}],
         "Status": "available",
         "DBClusterMembers": [],
@@ -238,6 +238,7 @@ def test_modifying_a_cluster_changes_what_is_named_and_nothing_else(aws, describ
         EnableIAMDatabaseAuthentication=True,
         CloudwatchLogsExportConfiguration={"EnableLogTypes": ["instance"], "DisableLogTypes": ["postgresql"]},
         EnablePerformanceInsights=False,
+        DatabaseInsightsMode="standard",
     )
     after = described()
     assert "StorageType" not in after
@@ -248,6 +249,7 @@ def test_modifying_a_cluster_changes_what_is_named_and_nothing_else(aws, describ
     assert changed - {"LatestRestorableTime"} == {
         *("StorageType", "PerformanceInsightsEnabled", "PerformanceInsightsRetentionPeriod"),
         *("PerformanceInsightsKMSKeyId", "IAMDatabaseAuthenticationEnabled", "EnabledCloudwatchLogsExports"),
+        "DatabaseInsightsMode",
     }
 
 
@@ -268,7 +270,7 @@ REFUSALS = [
     ("no password", {"MasterUserPassword": ""}, "InvalidParameterValue"),
     ("another engine", {"Engine": "aurora-mysql"}, "InvalidParameterValue"),
     ("a missing subnet group", {"DBSubnetGroupName": "nowhere"}, "DBSubnetGroupNotFoundFault"),
-    ("a missing parameter group", {"DBClusterParameterGroupName": "none"}, "DBParameterGroupNotFound"),
+    ("a missing parameter group", {"DBClusterParameterGroupName": "none"}, "DBClusterParameterGroupNotFound"),
     ("another family", {"DBClusterParameterGroupName": "family15"}, "InvalidParameterCombination"),
     ("a name that is taken", {"DBClusterIdentifier": "described"}, "DBClusterAlreadyExistsFault"),
 ]
