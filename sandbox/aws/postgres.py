@@ -151,7 +151,7 @@ def restore_storage(
     server_user.make_directory(directory)
     server_user.copy(_copies(account) / copy, storage)
     # Nobody connects before the end of recovery: with hot_standby off, `ready` is said only then.
-    settings = {"hot_standby": "off", "listen_addresses": "", "unix_socket_directories": ""}
+    settings = {"hot_standby": "off", "listen_addresses": "", "unix_socket_directories": _socket(storage)}
     if source:
         server_user.write(storage / "recovery.signal", "")
         places = (_log(account, source), _storage(account, source) / "pg_wal")
@@ -161,25 +161,26 @@ def restore_storage(
         settings["recovery_target_time"] = until.isoformat()
     try:
         _recover_storage(account, cluster, settings)
-    except SandboxError:
-        # Nothing was committed from that moment on, so all there is is what there was then.
-        if "recovery ended before configured recovery target was reached" not in _recovery_log(account, cluster):
+    except SandboxError as error:
+        if "recovery ended before configured recovery target was reached" not in str(error):
             raise
+        # Nothing was committed from that moment on, so all there is is what there was then.
         _recover_storage(account, cluster, settings | {"recovery_target_time": ""})
 
 
 def _recover_storage(account: AccountState, cluster: Resource, settings: dict[str, str]) -> None:
     """Run a server over copied storage until it has recovered."""
-    storage, process = _storage(account, cluster), f"{cluster['DBClusterIdentifier']}-recovery"
-    processes.log_path(account.instance, _process(process)).unlink(missing_ok=True)
+    storage, name = _storage(account, cluster), f"{cluster['DBClusterIdentifier']}-recovery"
+    log = processes.log_path(account.instance, _process(name))
+    log.unlink(missing_ok=True)
     server_user.write(storage / "postgresql.conf", _text(settings))
-    server_user.start(account.instance, _process(process), [tool("postgres"), "-D", storage])
-    _wait_until_ready(account, process, storage)
-    stop(account, process)
-
-
-def _recovery_log(account: AccountState, cluster: Resource) -> str:
-    return processes.log_path(account.instance, _process(f"{cluster['DBClusterIdentifier']}-recovery")).read_text()
+    server_user.start(account.instance, _process(name), [tool("postgres"), "-D", storage])
+    try:
+        _wait_until_ready(account, name, storage)
+    except SandboxError as error:
+        cause = next((line for line in log.read_text().splitlines() if "FATAL:" in line), str(error))
+        raise SandboxError(f"the storage of {cluster['DBClusterIdentifier']} does not recover: {cause}") from error
+    stop(account, name)
 
 
 def set_password(account: AccountState, cluster: Resource, password: str) -> None:

@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -191,14 +191,11 @@ class _Functions(Functions):  # type: ignore[misc]
         memory: float | None = CATALOGUE["elasticache"]["node memory"].get(family, {}).get(size)
         return memory
 
-    def ask_manual_snapshots_today(self, nodes: list[str], group: str | None) -> int:
+    def ask_manual_snapshots_today(self, group: str | None) -> int:
+        since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
         rows = KINDS["Snapshot"].table(self.account).values()
-        return sum(
-            row["SnapshotSource"] == "manual"
-            and (row["ReplicationGroupId"] == group or row["CacheClusterId"] in nodes)
-            and (datetime.now(UTC) - datetime.fromisoformat(row["_created"])).days < 1
-            for row in rows
-        )
+        manual = [row for row in rows if row["SnapshotSource"] == "manual" and row["_created"] > since]
+        return sum(row["ReplicationGroupId"] == (group or "").lower() for row in manual)
 
 
 def _span(window: str) -> tuple[int, int, bool]:

@@ -142,7 +142,7 @@ def group_arguments(subnet_group: str) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def instance_of(aws: Api) -> Callable[..., Any]:
     def create(cluster: str, number: int, **more: Any) -> Any:
         return aws.client("rds").create_db_instance(
