@@ -32,30 +32,14 @@ from sandbox import certificates, processes
 from sandbox.aws import server_user
 from sandbox.aws.account_state import AccountState
 from sandbox.aws.operations import Resource
+from sandbox.aws.resources import CATALOGUE
 from sandbox.aws.server_user import tool
 from sandbox.errors import SandboxError
 from sandbox.ports import require_free
 
 SUPERUSER = "rdsadmin"
 # Sized for a laptop, or set for the stand-in; a parameter group's value for these does not reach the server.
-OURS = {
-    "archive_mode": "on",
-    "hot_standby": "on",
-    "log_destination": "stderr",
-    # The prefix Aurora writes: "Aurora PostgreSQL database log files", User Guide.
-    "log_line_prefix": "%t:%r:%u@%d:[%p]:",
-    "log_timezone": "UTC",
-    "logging_collector": "off",
-    "max_connections": "100",
-    "max_wal_senders": "10",
-    "max_wal_size": "256MB",
-    "max_worker_processes": "4",
-    "min_wal_size": "32MB",
-    "shared_buffers": "16MB",
-    "ssl": "on",
-    "wal_keep_size": "256MB",
-    "wal_level": "replica",
-}
+OURS: dict[str, str] = CATALOGUE["rds"]["server settings"]
 
 
 @functools.cache

@@ -222,18 +222,9 @@ def _family(version: str) -> str:
 @operation("rds", "DescribeDBEngineVersions")
 def describe_engine_versions(_account: AccountState, p: Parameters) -> dict[str, Any]:
     rows = [
-        {
-            "Engine": ENGINE,
-            "EngineVersion": minor,
-            "MajorEngineVersion": major,
-            "DBParameterGroupFamily": _family(major),
-            "DBEngineDescription": "Aurora (PostgreSQL Compatible)",
-            "DBEngineVersionDescription": f"Aurora PostgreSQL (compatible with PostgreSQL {minor})",
-            "ExportableLogTypes": ["iam-db-auth-error", "instance", "postgresql"],
-            "SupportsLogExportsToCloudwatchLogs": True,
-            "SupportedEngineModes": ["provisioned"],
-            "Status": "available",
-        }
+        OFFER["engine version"]
+        | {"EngineVersion": minor, "MajorEngineVersion": major, "DBParameterGroupFamily": _family(major)}
+        | {"DBEngineVersionDescription": f"Aurora PostgreSQL (compatible with PostgreSQL {minor})"}
         for major, minors in OFFER["versions"].items()
         for minor in (minors[-1:] if p.get("DefaultOnly") else minors)
         if p.get("EngineVersion") in (None, major, minor)

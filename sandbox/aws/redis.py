@@ -20,25 +20,14 @@ from sandbox import certificates, processes
 from sandbox.aws import server_user
 from sandbox.aws.account_state import AccountState
 from sandbox.aws.operations import Resource
+from sandbox.aws.resources import CATALOGUE
 from sandbox.aws.server_user import tool
 from sandbox.errors import SandboxError
 from sandbox.ports import require_free
 
 # The sandbox's own user, who replicates and administers.
 ADMINISTRATOR = "sandbox-administrator"
-# "Supported and restricted commands", ElastiCache User Guide.
-RESTRICTED = """acl|deluser acl|load acl|save acl|setuser bgrewriteaof bgsave config debug migrate psync replicaof save
-    shutdown slaveof sync"""
-FIXED = {
-    "appendonly": "yes",
-    "logfile": '""',
-    # A laptop's memory: small, yet enough for maxmemory-policy to mean something.
-    "maxmemory": "64mb",
-    # Access is by address and AUTH; protected mode would refuse a group without a token.
-    "protected-mode": "no",
-    "repl-diskless-sync-delay": "0",
-    "save": '""',
-}
+_OFFER = CATALOGUE["elasticache"]
 
 
 def _directory(account: AccountState, group: Resource) -> Path:
@@ -89,9 +78,10 @@ def set_token(account: AccountState, group: Resource, token: str | None, *, keep
         words = path.read_text().partition(" ~")[0].split()
         ways.insert(0, next(word for word in reversed(words) if word[0] == "#" or word == "nopass"))
     administrator = hashlib.sha256((directory / "administrator").read_bytes()).hexdigest()
+    refused = " ".join(f"-{command}" for command in _OFFER["restricted commands"].split())
     server_user.write(
         path,
-        f"user default on {' '.join(ways)} ~* &* +@all {' '.join(f'-{command}' for command in RESTRICTED.split())}\n"
+        f"user default on {' '.join(ways)} ~* &* +@all {refused}\n"
         f"user {ADMINISTRATOR} on #{administrator} ~* &* +@all\n",
     )
     for node in nodes(group):
@@ -174,7 +164,7 @@ def _configure(account: AccountState, group: Resource, node: Resource, live: dic
     name, (address, port) = node["CacheClusterId"], node["ReadEndpoint"].values()
     directory, shard = _directory(account, group) / name, group["NodeGroups"][0]
     server_user.make_directory(directory)
-    settings = FIXED | {setting: value or '""' for setting, value in live.items()}
+    settings = _OFFER["server settings"] | {setting: value or '""' for setting, value in live.items()}
     settings |= {
         "aclfile": str(_directory(account, group) / "users.acl"),
         "dir": str(directory),

@@ -20,14 +20,6 @@ from sandbox.instance import ACCOUNT_ID, REGION
 CATALOGUE: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("catalogue.yaml").read_text())
 # Every kind, by its shape.
 KINDS: dict[str, Kind] = {}
-# Filters of RDS's Describe operations, and the members they look at.
-FILTERS = {
-    "db-cluster-id": "DBClusterIdentifier",
-    "db-instance-id": "DBInstanceIdentifier",
-    "db-cluster-snapshot-id": "DBClusterSnapshotIdentifier",
-    "snapshot-type": "SnapshotType",
-    "engine": "Engine",
-}
 
 
 @dataclass(frozen=True)
@@ -100,9 +92,9 @@ class Kind:
             return {f"{self.shape}s": [self.view(account, self.get(account, name))]}
         wanted = {key: [value] for key, value in p.items() if key in members(self.service, self.shape)}
         for given in p.get("Filters", []):
-            if given["Name"] not in FILTERS:
+            if given["Name"] not in CATALOGUE["filters"]:
                 raise AwsError("InvalidParameterValue", f"Unrecognized filter name: {given['Name']}")
-            wanted[FILTERS[given["Name"]]] = given["Values"]
+            wanted[CATALOGUE["filters"][given["Name"]]] = given["Values"]
         rows = [self.view(account, row) for row in self.table(account).values()]
         found = [row for row in rows if all(row.get(name) in values for name, values in wanted.items())]
         start = int(p.get("Marker") or 0)

@@ -142,7 +142,10 @@ def test_tokens_rotate_beside_the_old_one_and_set_ends_it(aws):
     assert connect(aws, "ReaderEndpoint", password=new).ping()
     with pytest.raises(redis.exceptions.AuthenticationError):
         connect(aws, "PrimaryEndpoint").ping()
-    cache.modify_replication_group(ReplicationGroupId=GROUP, AuthToken=TOKEN, AuthTokenUpdateStrategy="SET")
+    with pytest.raises(ClientError, match="only after ROTATE"):
+        cache.modify_replication_group(ReplicationGroupId=GROUP, AuthToken=TOKEN, AuthTokenUpdateStrategy="SET")
+    for strategy in ("ROTATE", "SET"):
+        cache.modify_replication_group(ReplicationGroupId=GROUP, AuthToken=TOKEN, AuthTokenUpdateStrategy=strategy)
 
 
 def test_modifying_a_group_changes_what_is_named(aws, sessions, security_group):
