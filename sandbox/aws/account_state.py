@@ -24,6 +24,8 @@ from sandbox.instance import ACCOUNT_ID, REGION, Instance, write_privately
 OWN_SERVICES = ("rds", "elasticache")
 # Per service: removes the servers and files that no row stands for, once a change is on disk.
 SWEEPS: dict[str, Callable[[AccountState], None]] = {}
+# Of the rows in the tables; rows of another shape cannot be read.
+FORMAT = 2
 # The name moto has for the region of services like IAM.
 GLOBAL = "aws"
 # Addresses .10 to .250 of the instance's /24 are handed to databases and caches.
@@ -40,10 +42,21 @@ class AccountState:
         self.locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self._addresses: dict[str, str] = self._read("addresses")
         self.tables: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+        self._check_format()
         for service in OWN_SERVICES:
             self.restore(service)
         for path in self.directory.glob("*.pickle"):
             self._restore_moto(path)
+
+    def _check_format(self) -> None:
+        path = self.directory / "format.json"
+        found = self._read("format") if path.exists() else 1
+        if found != FORMAT and any((self.directory / f"{service}.json").exists() for service in OWN_SERVICES):
+            raise SandboxError(
+                f"{self.directory} was written by another version of the sandbox; "
+                "run `python -m sandbox reset`, then `make up`"
+            )
+        write_privately(path, json.dumps(FORMAT))
 
     def _read(self, name: str) -> Any:
         path = self.directory / f"{name}.json"

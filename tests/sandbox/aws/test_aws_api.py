@@ -12,6 +12,7 @@ import pytest
 import urllib3
 
 from sandbox import account
+from sandbox.errors import SandboxError
 
 ClientError = botocore.exceptions.ClientError
 
@@ -144,6 +145,17 @@ def test_what_was_answered_survives_a_kill_of_the_api(aws):
         assert aws.client("logs").describe_log_groups(logGroupNamePrefix=f"group-{number}")["logGroups"]
         assert aws.client("ec2").describe_vpcs(VpcIds=[vpc])["Vpcs"]
         assert aws.client("rds").describe_db_parameter_groups(DBParameterGroupName=f"survivor-{number}")
+
+
+def test_tables_of_another_version_are_refused_with_the_way_out(aws):
+    aws.end(signal.SIGTERM)
+    mark = aws.instance.state / "aws" / "format.json"
+    written = mark.read_text()
+    mark.unlink()
+    with pytest.raises(SandboxError, match="another version of the sandbox; run `python -m sandbox reset`"):
+        aws.start()
+    mark.write_text(written)
+    aws.start()
 
 
 @pytest.fixture(scope="module")
