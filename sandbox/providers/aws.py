@@ -1,4 +1,4 @@
-"""Stand-in for the aws provider: one engine over the table in sandbox.providers.aws_resources, calling boto3."""
+"""Stand-in for the aws provider: one engine over the table aws_resources.yaml, calling boto3."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import datetime
 import hashlib
 import ipaddress
 import os
+import re
 import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import jmespath
+
 from sandbox.providers import values
-from sandbox.providers.aws_functions import FUNCTIONS
-from sandbox.providers.aws_resources import DECODE, ENCODE, ROWS, SAME, VERSIONS, Argument, Row, unordered
+from sandbox.providers.aws_resources import FUNCTIONS, ROWS, TAGGING, Row, unordered
 from sandbox.providers.base import (
     Asked,
     Code,
@@ -30,24 +32,18 @@ from sandbox.providers.base import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import grpc
 
     from sandbox.providers.values import Properties
 
-_NOTHING: tuple[Any, ...] = (None, [], {}, "", False)
+_NOTHING: tuple[Any, ...] = (None, [], {}, "", False, 0)
+# What takes an argument away that the program no longer gives, by the API's type of its member.
+_NO_MORE = {"boolean": False, "integer": 0, "list": [], "string": ""}
 # Failures after which a request may have been carried out all the same; every other one changed nothing.
 _UNCERTAIN = ("ConnectionClosedError", "ReadTimeoutError", "ResponseParserError", "IncompleteReadError")
 _FAILED = ("create-failed", "failed", "incompatible-network", "incompatible-parameters")
-# service → the operations that add and take away tags, and the member that names the resource (an arn, or its id)
-_TAGGING = {
-    "ec2": ("create_tags", "delete_tags", "Resources"),
-    "elasticache": ("add_tags_to_resource", "remove_tags_from_resource", "ResourceName"),
-    "iam": ("tag_role", "untag_role", "RoleName"),
-    "logs": ("tag_resource", "untag_resource", "resourceArn"),
-    "rds": ("add_tags_to_resource", "remove_tags_from_resource", "ResourceName"),
-}
 
 
 class Aws(Provider):
@@ -55,10 +51,6 @@ class Aws(Provider):
     types = ROWS.keys()
     settings = """accessKey maxRetries region s3UsePathStyle secretKey skipCredentialsValidation
         skipMetadataApiCheck skipRegionValidation skipRequestingAccountId token"""
-    refused_settings = """allowedAccountIds assumeRoleWithWebIdentity assumeRoles customCaBundle defaultTags
-        ec2MetadataServiceEndpoint ec2MetadataServiceEndpointMode endpoints forbiddenAccountIds httpProxy httpsProxy
-        ignoreTags insecure noProxy profile retryMode s3UsEast1RegionalEndpoint sharedConfigFiles sharedCredentialsFiles
-        stsRegion tagPolicyCompliance tokenBucketRateLimiterCapacity useDualstackEndpoint useFipsEndpoint userAgents"""
     replacing_settings = "region"
 
     def __init__(self) -> None:
@@ -109,29 +101,27 @@ class Aws(Provider):
     def check(self, asked: Asked) -> tuple[Properties, list[Invalid]]:
         row = ROWS[asked.type]
         inputs = {name: value for name, value in asked.news.items() if name != "__defaults"}
-        found = invalid_names(f"argument of {asked.type}", inputs, row.table, row.refused.split())
-        for name in sorted(row.flagged("required") - inputs.keys()):
-            found.append(Invalid(name, f"missing required argument {name!r} of {asked.type}"))
-        for name, value in row.only.items():
-            if name in inputs and values.plain(inputs[name]) not in (value, values.UNKNOWN):
-                found.append(Invalid(name, f"{name} of {asked.type}: the sandbox supports only {value!r}"))
+        found = list(row.invalid(asked.type, inputs))
         defaults = {name: value for name, value in row.defaults.items() if name not in inputs}
         if row.autonamed and row.name not in inputs:
             kept = asked.olds.get(row.name) if row.name in asked.olds.get("__defaults", []) else None
             suffix = hashlib.sha256(asked.seed + asked.urn.encode()).hexdigest()[:7]
             named = f"{asked.name[: row.autonamed - 8]}-{suffix}"
             defaults[row.name] = kept or (named.lower() if row.service in ("elasticache", "rds") else named)
-        if isinstance(parameters := inputs.get("parameters"), list):
-            method = {"applyMethod": "immediate"} if row.service == "rds" else {}
-            inputs["parameters"] = unordered([{**method, **each} for each in parameters if isinstance(each, dict)])
-        return {**inputs, **defaults, "__defaults": sorted(defaults)}, found
+        for name, argument in row.arguments.items():
+            if argument.each and isinstance(inputs.get(name), list):
+                inputs[name] = [{**argument.each, **each} for each in inputs[name]]
+            if argument.fields:
+                inputs[name] = unordered(inputs[name]) if name in inputs else None
+        checked = {name: value for name, value in inputs.items() if value is not None}
+        return {**checked, **defaults, "__defaults": sorted(defaults)}, found
 
     def diff(self, asked: Asked) -> Difference:
         """What the program wants against the recorded state, as the Terraform provider within the real one does."""
         row, old, new = ROWS[asked.type], values.plain(asked.olds), values.plain(asked.news)
-        forced, found = row.flagged("replaces") | row.replaced(old, new), Difference()
-        for name, argument in row.table.items():
-            for change in _changes(row, name, argument, old.get(name), new.get(name)):
+        forced, found = row.flagged("replaces") | {*row.hook("replaced", old, new)}, Difference()
+        for name in row.arguments:
+            for change in _changes(row, name, old.get(name), new.get(name)):
                 if not values.covers(asked.ignored, change.path):
                     found.changes[change.path] = change.kind
                     found.replaces += [change.path] if name in forced else []
@@ -141,21 +131,18 @@ class Aws(Provider):
         return found
 
     def create(self, asked: Asked) -> tuple[str, Properties]:
-        thing = _Thing(self, asked, _given(asked.news), minutes=0)
+        thing = Thing(self, asked, _given(asked.news), verb=0)
         row, new = thing.row, thing.new
         if asked.preview:
-            return "", {**dict.fromkeys((*row.paths, *row.flagged("computed")), values.UNKNOWN), **thing.foreseen()}
+            return "", {**dict.fromkeys((*row.outputs, *row.flagged("computed")), values.UNKNOWN), **thing.foreseen()}
         if row.generated and row.id not in new:
             new[row.id] = f"tf-{datetime.datetime.now(datetime.UTC):%Y%m%d%H%M%S%f}{os.urandom(3).hex()}"
-        answer, later = thing.make()
-        thing.id = new[row.id] if row.id in new else row.id.format(**new) if "{" in row.id else _path(row.id, answer)
+        later = thing.make()
         try:
             thing.wait()
             if later:
-                thing.modify(later)
-            if row.settle:
-                row.settle(thing.call, thing.id, {}, new)
-                thing.wait()
+                thing.modify(later, {}, ApplyImmediately=True)
+            row.hook("after", thing, {})
             return thing.id, thing.outputs()
         except Exception as error:
             raise thing.partial(error) from error
@@ -163,221 +150,273 @@ class Aws(Provider):
     def read(self, asked: Asked) -> tuple[str, Properties, Properties] | None:
         row, importing = ROWS[asked.type], not asked.olds
         prior = {**(row.imported if importing else {}), **_given(asked.inputs), **_given(asked.olds)}
-        thing = _Thing(self, asked, prior, minutes=0)
-        found = thing.find()
-        if found is None:
+        thing = Thing(self, asked, prior, verb=0)
+        outputs = thing.outputs()
+        if outputs is None:
             return None
-        outputs = thing.outputs(found)
         inputs: Properties = {"__defaults": asked.inputs.get("__defaults", [])}
-        for name in row.table.keys() & outputs.keys():
+        for name in row.arguments.keys() & outputs.keys():
             # What the program does not say is an input only when it differs from what AWS does anyway.
-            worth = values.plain(outputs[name]) not in (*_NOTHING, 0, row.defaults.get(name)) and name != "region"
+            worth = values.plain(outputs[name]) not in (*_NOTHING, row.defaults.get(name)) and name != "region"
             if name in asked.inputs or (worth and (importing or name not in row.flagged("computed"))):
                 inputs[name] = outputs[name]
         return asked.id, inputs, outputs
 
     def update(self, asked: Asked) -> Properties:
-        row, old = ROWS[asked.type], _given(asked.olds)
+        row, old, given = ROWS[asked.type], _given(asked.olds), _given(asked.news)
         changed = {root(path) for path in self.diff(asked).changes}
-        given = _given(asked.news)
-        kept = {name: old[name] for name in row.table.keys() & old.keys() - changed}
-        thing = _Thing(self, asked, {**{name: given[name] for name in changed & given.keys()}, **kept}, minutes=1)
+        kept = {name: old[name] for name in row.arguments.keys() & old.keys() - changed}
+        thing = Thing(self, asked, {**{name: given[name] for name in changed & given.keys()}, **kept}, verb=1)
         if asked.preview:
             gone = {*changed, "__defaults"} - thing.new.keys()
-            again = {"engineVersionActual", "memberClusters"} & row.paths.keys() if changed else set()
-            state = {name: value for name, value in asked.olds.items() if name not in gone}
-            return {**state, **dict.fromkeys(again, values.UNKNOWN), **thing.foreseen()}
+            again = {name: values.UNKNOWN for name, cause in row.recomputed.items() if cause in changed}
+            return {
+                **{name: each for name, each in asked.olds.items() if name not in gone},
+                **again,
+                **thing.foreseen(),
+            }
         try:
+            row.hook("before", thing, old)
             thing.modify(changed, old)
-            if row.settle:
-                thing.started = True
-                row.settle(thing.call, thing.id, old, thing.new)
+            row.hook("after", thing, old)
             if "tags" in changed:
                 thing.retag(old)
-            thing.wait()
             return thing.outputs()
         except Exception as error:
             raise (thing.partial(error) if thing.started else error) from error
 
     def delete(self, asked: Asked) -> None:
-        thing = _Thing(self, asked, _given(asked.olds), minutes=2)
-        if thing.new.get("skipFinalSnapshot") is False and not thing.new.get("finalSnapshotIdentifier"):
+        thing = Thing(self, asked, _given(asked.olds), verb=2)
+        if thing.new.get("skipFinalSnapshot"):
+            thing.new.pop("finalSnapshotIdentifier", None)
+        elif "skipFinalSnapshot" in thing.new and not thing.new.get("finalSnapshotIdentifier"):
             raise RefusedError(
                 f"{asked.id}: finalSnapshotIdentifier is required when skipFinalSnapshot is false; set one of them, run"
                 " `pulumi up`, then delete"
             )
+        operation = thing.row.operation("delete")
         try:
-            thing.erase()
+            thing.call(operation, **thing.request(operation, thing.row.flagged("always", "unread") | thing.path.keys()))
         except Exception as error:
             if not _missing(error):
                 raise
-        while thing.row.status and thing.find() is not None:
+        while thing.row.status and thing.look() is not None:
             thing.patience("to be deleted")
 
     def invoke(self, token: str, arguments: Properties) -> Properties | list[Invalid]:
-        if token not in FUNCTIONS:
+        function = FUNCTIONS.get(token)
+        if function is None:
             raise RefusedError(unknown("function", token, FUNCTIONS), Code.INVALID_ARGUMENT)
-        service, names, function = FUNCTIONS[token]
-        if found := invalid_names(f"argument of {token}", arguments, (*names.split(), "region"), ()):
+        filters = function.get("filters", {})
+        if found := invalid_names(f"argument of {token}", arguments, (*function["arguments"], *filters, "region")):
             return found
-        client = self.client(service, arguments.get("region"))
-        return {
-            "id": client.meta.region_name,
-            "region": client.meta.region_name,
-            **arguments,
-            **function(client, arguments),
+        client = self.client(function["service"], arguments.get("region"))
+        asked = {
+            member: arguments[name] for name, member in function["arguments"].items() if member and name in arguments
         }
+        request: Properties = {name: [value] if name.endswith("Ids") else value for name, value in asked.items()}
+        if "filters" in function["arguments"]:
+            wanted = {each["name"]: each["values"] for each in arguments.get("filters") or []}
+            wanted |= {f"tag:{key}": [value] for key, value in (arguments.get("tags") or {}).items()}
+            wanted |= {filters[name]: [_text(arguments[name])] for name in filters.keys() & arguments.keys()}
+            request["Filters"] = [{"Name": name, "Values": each} for name, each in wanted.items()]
+        try:
+            if client.can_paginate(function["operation"]):
+                answer = client.get_paginator(function["operation"]).paginate(**request).build_full_result()
+            else:
+                answer = getattr(client, function["operation"])(**request)
+        except client.exceptions.ClientError as error:
+            if _missing(error):
+                raise RefusedError(
+                    f"reading {token.rpartition(':')[2]}: {self.explain(error)[1]}", Code.NOT_FOUND
+                ) from error
+            raise
+        if "one" in function and (count := len(answer[function["one"]])) != 1:
+            what = f"{count} match; say more" if count else "none matches"
+            raise RefusedError(f"{token} wants exactly one of {function['one']}: {what}", Code.NOT_FOUND)
+        outputs = {name: _json(jmespath.search(path, answer)) for name, path in function["outputs"].items()}
+        tags = {"tags": _tags(outputs["tags"])} if "tags" in outputs else {}
+        return {"id": client.meta.region_name, "region": client.meta.region_name, **arguments, **outputs, **tags}
 
 
-class _Thing:
+class Thing:
     """One resource while a request about it is carried out; `new` are its plain arguments."""
 
-    def __init__(self, provider: Aws, asked: Asked, new: Properties, *, minutes: int) -> None:
+    def __init__(self, provider: Aws, asked: Asked, new: Properties, *, verb: int) -> None:
         self.provider, self.asked, self.new = provider, asked, new
         self.row, self.id = ROWS[asked.type], asked.id
-        self.deadline = time.monotonic() + (asked.timeout or self.row.timeouts[minutes] * 60)
+        self.deadline = time.monotonic() + (asked.timeout or self.row.timeouts[verb] * 60)
         self.tags: Properties = new.get("tags") or {}
         self.started = False
+        told = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>.+?)", self.row.id), self.id) if "{" in self.row.id else None
+        self.new = {**(told.groupdict() if told else {}), **new}
+
+    @property
+    def path(self) -> Properties:
+        """The arguments that make the id (`{role}/{policyArn}`)."""
+        return {name: self.new[name] for name in re.findall(r"\{(\w+)\}", self.row.id) if name in self.new}
 
     def call(self, operation: str, **members: Any) -> Properties:
         client = self.provider.client(self.row.service, self.new.get("region"))
-        return dict(getattr(client, operation)(**members))
+        answer = dict(getattr(client, operation)(**members))
+        self.started = self.started or not operation.startswith(("describe", "get", "list"))
+        return answer
 
-    def foreseen(self) -> Properties:
-        """What a preview knows: the arguments as given, and the tags that the provider's settings add."""
-        region = {"region": self.provider.region} if "region" in self.row.table else {}
-        tagged = {"tagsAll": self.tags} if "tags" in self.row.table else {}
-        return {**region, **tagged, **{name: self.asked.news[name] for name in self.asked.news if name != "__defaults"}}
+    def members(self, operation: str) -> Mapping[str, Any]:
+        """The shapes of an operation's request members, by the API's own model."""
+        meta = self.provider.client(self.row.service, self.new.get("region")).meta
+        return dict(meta.service_model.operation_model(meta.method_to_api_mapping[operation]).input_shape.members)
 
-    def make(self) -> tuple[Properties, set[str]]:
-        """Create it: the answer, and the arguments that the real provider sends only afterwards."""
-        row, operation, extra = self.row, self.row.operation("create"), {}
-        withheld, later = set[str](), set[str]()
-        for restore in row.restores:
-            if restore.argument in self.new:
-                operation, extra = restore.operation, restore.request(self.new[restore.argument])
-                withheld, later = set(restore.withheld.split()), self.new.keys() & set(restore.afterwards.split())
-        request = self.request(operation, self.new.keys() - withheld)
-        if "create" in row.requests:
-            request = row.requests["create"]("", self.new)
-        if self.tags and row.service == "ec2":
-            kind = "security-group-rule" if "Rule" in self.asked.type else "security-group"
-            extra["TagSpecifications"] = [{"ResourceType": kind, **self.tag_pairs()}]
-        elif self.tags:
-            extra |= self.tag_pairs()
-        return self.call(operation, **request, **extra), later
+    def key(self, operation: str) -> Properties:
+        """The member that names the resource to an operation."""
+        ways = {self.row.key: self.id, f"{self.row.key}s": [self.id], f"{self.row.key}Prefix": self.id}
+        return next(({name: ways[name]} for name in ways.keys() & self.members(operation).keys()), {})
 
-    def modify(self, changed: Iterable[str], old: Properties | None = None) -> None:
-        """Send what changed, if the operation takes it, with what always goes along."""
-        row, operation = self.row, self.row.operation("update")
-        if not operation:
-            return
-        extra = row.modify(old, self.new) if old is not None else {"ApplyImmediately": True}
-        request = {**self.request(operation, set(changed) - row.flagged("by_hand")), **extra}
-        if request:
-            always = self.request(operation, row.flagged("always"))
-            self.call(operation, **{**self.key(), **always, **request})
-            self.started = True
-            self.wait()
+    def wire(self, name: str, value: Any) -> Any:
+        return self.row.arguments[name].wire(value)
 
-    def erase(self) -> None:
-        operation = self.row.operation("delete")
-        if "delete" in self.row.requests:
-            self.call(operation, **self.row.requests["delete"](self.id, self.new))
-        else:
-            self.call(operation, **{**self.request(operation, self.new), **self.key()})
-
-    def key(self) -> Properties:
-        return {self.row.key: [self.id] if self.row.key.endswith("Ids") else self.id}
-
-    def request(self, operation: str, names: Iterable[str]) -> Properties:
-        """The members of an operation's request that these arguments fill, by the API's own model."""
-        model = self.provider.client(self.row.service).meta
-        shape = model.service_model.operation_model(model.method_to_api_mapping[operation]).input_shape
-        members = {name.lower(): name for name in shape.members}
-        request = {}
-        for name in names:
-            argument, value = self.row.table.get(name), self.new.get(name, self.row.defaults.get(name))
-            if argument and value is not None and "unsent" not in argument.flags and name != "tags":
-                member = members.get((argument.api or name).lower())
-                if member:
-                    request[member] = ENCODE[name](value) if name in ENCODE else value
+    def request(self, operation: str, names: Iterable[str], gone: Iterable[str] = ()) -> Properties:
+        """The members of a request that these arguments fill, and those that end the ones that are `gone`."""
+        shapes = self.members(operation)
+        folded = {name.lower(): name for name in shapes}
+        request = self.key(operation) if self.id else {}
+        for name in {*names, *gone} & self.row.arguments.keys() - {"tags"}:
+            argument, value = self.row.arguments[name], self.new.get(name, self.row.defaults.get(name))
+            member = next((folded[each.lower()] for each in argument.sent if each.lower() in folded), None)
+            if value is not None and "spread" in argument.flags:
+                request |= argument.wire(value)
+            elif member is None or "unsent" in argument.flags:
+                continue
+            elif value is not None:
+                request[member] = argument.wire(value)
+            elif name in gone and shapes[member].type_name in _NO_MORE:
+                request[member] = _NO_MORE[shapes[member].type_name]
         return request
 
-    def tag_pairs(self) -> Properties:
-        pairs = [{"Key": key, "Value": value} for key, value in self.tags.items()]
-        return {"tags": self.tags} if self.row.service == "logs" else {"Tags": pairs}
+    def foreseen(self) -> Properties:
+        """What a preview knows: the arguments as given, and the tags."""
+        region = {"region": self.provider.region} if "region" in self.row.arguments else {}
+        tagged = {"tagsAll": self.tags} if "tags" in self.row.arguments else {}
+        return {**region, **tagged, **{name: self.asked.news[name] for name in self.asked.news if name != "__defaults"}}
+
+    def make(self) -> set[str]:
+        """Create it; the answer is the arguments that the real provider sends only afterwards."""
+        row, operation, kept_back, later = self.row, self.row.operation("create"), set[str](), set[str]()
+        for argument, restore in row.restores.items():
+            if self.new.get(argument):
+                operation, kept_back, later = restore["operation"], {*restore["withheld"]}, {*restore["afterwards"]}
+        self.new = {**row.implied, **self.new}
+        given = {name for name in self.new if self.new[name] not in ([], {}, "")}
+        request = self.request(operation, given - kept_back - later)
+        answer = self.call(
+            operation, **request, **dict(row.hook("created", self.new)), **self.tagging(operation, self.tags)
+        )
+        told = row.id.format(**self.new) if "{" in row.id else jmespath.search(row.id, answer)
+        self.id = self.new.get(row.id) or told
+        taken = {name.lower() for name in self.members(operation)}
+        self.set_own({name for name in row.own if name.lower() not in taken} & given)
+        return later & self.new.keys()
+
+    def set_own(self, names: Iterable[str]) -> None:
+        """Call the operations that some arguments have of their own."""
+        for name in sorted({*names} & self.row.own.keys()):
+            given = self.new.get(name) not in _NOTHING
+            if operation := self.row.own[name].get("set" if given else "unset"):
+                self.call(operation, **self.request(operation, [name] if given else []))
+
+    def modify(self, changed: set[str], old: Properties, **extra: Any) -> None:
+        """Send what changed, if the operation takes it, with what always goes along."""
+        row, operation = self.row, self.row.operation("update")
+        sent = {name for name in changed if name in row.arguments} - row.flagged("initial") - row.own.keys()
+        along = {each for name in sent for each in row.arguments[name].along}
+        if operation:
+            bare = self.key(operation)
+            request = self.request(operation, sent | along, gone=sent - self.new.keys())
+            more = dict(row.hook("changed", self.id, old, self.new)) if sent - {"tags"} and old else {}
+            for member, value in more.items():
+                request[member] = [*request.get(member, []), *value] if isinstance(value, list) else value
+            if request != bare:
+                self.call(operation, **{**self.request(operation, row.flagged("always")), **request, **extra})
+                self.wait(applied=bool(extra.get("ApplyImmediately", self.new.get("applyImmediately"))))
+        self.set_own(changed)
+
+    def tagging(self, operation: str, tags: Properties) -> Properties:
+        """The member of a request that carries tags, in the shape that the API's model gives it."""
+        pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+        for name, shape in self.members(operation).items() if tags else ():
+            if name == "TagSpecifications" and "Tags" not in self.members(operation):
+                return {name: [{"ResourceType": self.row.noun.replace("_", "-"), "Tags": pairs}]}
+            if name.lower() in ("tags", "tagkeys"):
+                names = shape.type_name == "list" and shape.member.type_name == "string"
+                return {name: sorted(tags) if names else tags if shape.type_name == "map" else pairs}
+        return {}
 
     def retag(self, old: Properties) -> None:
-        add, remove, member = _TAGGING[self.row.service]
-        ids = {"Resources": [self.id], "RoleName": self.id}
-        resource = {member: ids.get(member, old.get("arn"))}
-        gone = sorted((old.get("tagsAll") or {}).keys() - self.tags.keys())
-        if gone and self.row.service == "ec2":
-            self.call(remove, **resource, Tags=[{"Key": key} for key in gone])
-        elif gone:
-            self.call(remove, **resource, **{"tagKeys" if self.row.service == "logs" else "TagKeys": gone})
-        if self.tags:
-            self.call(add, **resource, **self.tag_pairs())
+        how, before = TAGGING[self.row.service], old.get("tagsAll") or {}
+        id_ = self.id if how["names"] == "id" else old.get(how["names"])
+        named = {how["member"]: [id_] if how["member"] == "Resources" else id_}
+        for operation, tags in (
+            (how["untag"], {key: value for key, value in before.items() if key not in self.tags}),
+            (how["tag"], self.tags),
+        ):
+            if tags:
+                self.call(operation, **named, **self.tagging(operation, tags))
 
-    def find(self) -> Properties | None:
-        """The resource as the API describes it, with its tags and what only other calls know; None when it is gone."""
-        row = self.row
-        request = row.requests["read"](self.id, self.new) if "read" in row.requests else self.key()
+    def look(self) -> Properties | None:
+        """The resource as the API describes it; None when it is gone."""
+        operation = self.row.operation("read")
         try:
-            answer = self.call(row.operation("read"), **request)
+            answer = self.call(operation, **self.request(operation, self.path))
         except Exception as error:
             if _missing(error):
                 return None
             raise
-        found = row.found(answer, self.id) if callable(row.found) else answer.get(row.found) or _first(answer)
-        if not found:
-            return None
-        found = {**found, **(row.observe(self.call, found) if row.observe else {})}
-        if row.service == "logs":
-            found["Tags"] = self.call("list_tags_for_resource", resourceArn=found["logGroupArn"])["tags"]
-        elif "tags" in row.table:
-            pairs = found.get("Tags", [])
-            if row.service in ("rds", "elasticache"):
-                pairs = self.call("list_tags_for_resource", ResourceName=_path(row.paths["arn"], found))["TagList"]
-            found["Tags"] = {each["Key"]: each["Value"] for each in pairs}
-        return dict(found)
+        return dict(jmespath.search(self.row.found.format(id=self.id, **self.path), answer) or {}) or None
 
-    def outputs(self, found: Properties | None = None) -> Properties:
-        """The state: what the API says, in the program's spelling where that means the same."""
-        found = found or self.find()
+    def outputs(self) -> Any:
+        """The state: what the API says, in the program's spelling where that means the same; None when it is gone."""
+        row, found = self.row, self.look()
         if found is None:
-            raise RefusedError(f"{self.id} vanished while it was being read", Code.NOT_FOUND)
+            return None
+        for name, also in row.also.items():
+            request = {member: jmespath.search(path, found) for member, path in also["request"].items()}
+            found[name] = jmespath.search(also["path"], self.call(also["operation"], **request))
         folded = {name.lower(): value for name, value in found.items()}
-        outputs = {name: _value(path, folded, found, name) for name, path in self.row.paths.items()}
-        for name, argument in self.row.table.items():
+        outputs = {name: _value(path, folded, found, name) for name, path in row.outputs.items()}
+        for name, argument in row.arguments.items():
             before = self.new.get(name)
-            if "unread" in argument.flags:
+            if "unread" in argument.flags or name in self.path:
                 value = before
             elif name == "region":
                 value = before or self.provider.region
             else:
-                value = _value(argument.read, folded, found, argument.api, name)
-                value = DECODE[name](value) if name in DECODE and value is not None else value
-                value = self.row.defaults.get(name) if value is None else value
-                alike = _normal(self.row, name, before) == _normal(self.row, name, value)
-                version = name in VERSIONS and str(value).startswith(f"{before}.")
-                value = before if before is not None and (alike or version) else value
+                value = _value(argument.read, folded, found, *argument.sent)
+                value = argument.default if value is None else argument.unwire(value)
+                if argument.same == "version":
+                    value = _version(before, value, (found.get("PendingModifiedValues") or {}).get("EngineVersion"))
+                elif before is not None and argument.normal(before) == argument.normal(value):
+                    value = before
             outputs[name] = value
-        if "tags" in self.row.table:
-            outputs["tagsAll"] = found["Tags"]
+        if "tags" in row.arguments:
+            how = TAGGING[row.service]
+            if "read" in how:
+                found = self.call(how["read"], **{how["member"]: outputs[how["names"]]})
+            outputs["tags"] = outputs["tagsAll"] = _tags(found.get("TagList") or found.get("Tags") or found.get("tags"))
+            if not outputs["tags"] and "tags" not in self.new:
+                del outputs["tags"]
         shown = {name: _json(value) for name, value in outputs.items() if value is not None}
         like = {**self.asked.olds, **self.asked.inputs, **self.asked.news}
-        return values.wrap(shown, like, tuple(self.row.flagged("secret")))
+        return values.wrap(shown, like, tuple(row.flagged("secret")))
 
-    def wait(self) -> None:
-        """Until it is available, where the API tells."""
+    def wait(self, *, applied: bool = False) -> None:
+        """Until it is available, where the API tells, and nothing waits for a maintenance window if all is `applied`."""
         pause = 0.02
         while self.row.status:
-            status = _first(self.call(self.row.operation("read"), **self.key()))[self.row.status]
-            if status == "available":
+            found = self.look() or {}
+            status = found.get(self.row.status, "gone")
+            if status == "available" and not (applied and found.get(self.row.pending)):
                 return
-            if status in _FAILED:
+            if status in _FAILED or not found:
                 raise RefusedError(f"{self.id} is {status}")
             self.provider.log(f"{self.id} is {status}", urn=self.asked.urn, status=True)
             self.patience(f"to be available; it is {status}", pause)
@@ -392,7 +431,7 @@ class _Thing:
         """It exists but is not as asked; its state is read, so that the next update sees what is left to do."""
         state = {**self.asked.olds, **self.asked.news}
         with suppress(Exception):
-            state = self.outputs()
+            state = self.outputs() or state
         return PartialError(self.id, state, [self.provider.explain(error)[1]])
 
 
@@ -421,43 +460,44 @@ def _missing(error: Exception) -> bool:
     return "NotFound" in code or code == "NoSuchEntity"
 
 
-def _normal(row: Row, name: str, value: Any) -> Any:
-    """The form in which two spellings of an argument's value are equal."""
-    value = row.defaults.get(name) if value is None else value
-    value = None if value in ([], {}, "") else value
-    return SAME[name](value) if name in SAME and value not in (None, values.UNKNOWN) else value
-
-
-def _changes(row: Row, name: str, argument: Argument, old: Any, new: Any) -> list[values.Change]:
-    before, after = _normal(row, name, old), _normal(row, name, new)
+def _changes(row: Row, name: str, old: Any, new: Any) -> Iterator[values.Change]:
+    argument = row.arguments[name]
+    before, after = argument.normal(old), argument.normal(new)
     if before == after or (new is None and ("computed" in argument.flags or before in _NOTHING)):
-        return []
-    if name in SAME and name != "parameters":
-        return [values.Change(name, "add" if before is None else "delete" if after is None else "update")]
-    if isinstance(before or after, dict):
-        before, after = before or {}, after or {}
-    return list(values.changes(before, after, name))
+        return
+    if argument.same and not argument.fields:
+        yield values.Change(name, "add" if before is None else "delete" if after is None else "update")
+    else:
+        empty: Any = {} if isinstance(before or after, dict) else None
+        yield from values.changes(*(empty if side is None else side for side in (before, after)), name)
 
 
-def _first(answer: Properties) -> Any:
-    """The first item of the first list in an answer."""
-    return next((items[0] for items in answer.values() if isinstance(items, list) and items), None)
-
-
-def _path(path: str, answer: Mapping[str, Any]) -> Any:
-    import jmespath
-
-    return jmespath.search(path, answer)
-
-
-def _value(path: str, folded: Properties, found: Properties, *names: str) -> Any:
+def _value(path: str | None, folded: Properties, found: Properties, *names: str) -> Any:
     if path:
-        return _path(path, found)
+        return jmespath.search(path, found)
     return next((folded[name.lower()] for name in names if name.lower() in folded), None)
 
 
+def _version(before: Any, actual: Any, pending: Any) -> Any:
+    """`16` stands for the 16.8 that AWS reports, and what waits for the window is no difference; from 6 on a version is
+    set as major.minor.
+    """
+    if before is not None and (before == pending or f"{actual}.".startswith(f"{before}.")):
+        return before
+    parts = str(actual).split(".")
+    return actual if int(parts[0]) < 6 else ".".join(parts[:2])
+
+
+def _tags(found: Any) -> Properties:
+    return {each["Key"]: each["Value"] for each in found} if isinstance(found, list) else found or {}
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _json(value: Any) -> Any:
-    """A part of an API's answer as a property value: camelCase names, times as text."""
+    """A part of an API's answer as a property value: times as text."""
     if isinstance(value, datetime.datetime):
         return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, dict):

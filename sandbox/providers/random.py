@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PASSWORD = "random:index/randomPassword:RandomPassword"  # noqa: S105
 ID = "random:index/randomId:RandomId"
-# What an argument is worth when it is not given; None: nothing. `number` is the old name of `numeric`.
+# What an argument is worth when it is not given; None: nothing.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     PASSWORD: {
         **dict.fromkeys(("length", "keepers", "overrideSpecial")),
@@ -26,7 +26,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     ID: dict.fromkeys(("byteLength", "keepers", "prefix")),
 }
-REFUSED = {PASSWORD: ("number",), ID: ()}
 REQUIRED = {PASSWORD: "length", ID: "byteLength"}
 OUTPUTS = {PASSWORD: ("result", "bcryptHash"), ID: ("b64Std", "b64Url", "dec", "hex")}
 SECRET = {PASSWORD: OUTPUTS[PASSWORD], ID: ()}
@@ -46,7 +45,7 @@ class Random(Provider):
     def check(self, asked: Asked) -> tuple[Properties, list[Invalid]]:
         kind, required = asked.type, REQUIRED[asked.type]
         inputs = {name: value for name, value in asked.news.items() if name != "__defaults"}
-        found = invalid_names(f"argument of {kind}", inputs, ARGUMENTS[kind], REFUSED[kind])
+        found = invalid_names(f"argument of {kind}", inputs, ARGUMENTS[kind], kind)
         given = values.plain(_complete(kind, inputs))
         if required not in inputs:
             found.append(Invalid(required, f"missing required argument {required!r} of {kind}"))
