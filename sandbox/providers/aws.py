@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import ipaddress
+import json
 import os
 import re
 import threading
@@ -15,29 +17,20 @@ from urllib.parse import urlsplit
 
 import jmespath
 
-from sandbox.providers import values
-from sandbox.providers.aws_resources import FUNCTIONS, ROWS, TAGGING, Row, unordered
-from sandbox.providers.base import (
-    Asked,
-    Code,
-    Difference,
-    Invalid,
-    PartialError,
-    Provider,
-    RefusedError,
-    invalid_names,
-    root,
-    serve,
-    unknown,
-)
+from sandbox.providers import aws_hooks, values
+from sandbox.providers.base import Asked, Code, Invalid, PartialError, RefusedError, invalid_names, root, serve, unknown
+from sandbox.providers.table import Argument, Row, Tabled, document, load, unordered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     import grpc
 
     from sandbox.providers.values import Properties
 
+_TABLE = load("aws_resources.yaml")
+ROWS: Mapping[str, Row] = _TABLE["types"]
+FUNCTIONS: Mapping[str, Properties] = _TABLE["functions"]
 _NOTHING: tuple[Any, ...] = (None, [], {}, "", False, 0)
 # What takes an argument away that the program no longer gives, by the API's type of its member.
 _NO_MORE = {"boolean": False, "integer": 0, "list": [], "string": ""}
@@ -46,8 +39,9 @@ _UNCERTAIN = ("ConnectionClosedError", "ReadTimeoutError", "ResponseParserError"
 _FAILED = ("create-failed", "failed", "incompatible-network", "incompatible-parameters")
 
 
-class Aws(Provider):
+class Aws(Tabled):
     name = "aws"
+    rows = ROWS
     types = ROWS.keys()
     settings = """accessKey maxRetries region s3UsePathStyle secretKey skipCredentialsValidation
         skipMetadataApiCheck skipRegionValidation skipRequestingAccountId token"""
@@ -76,15 +70,10 @@ class Aws(Provider):
         with self._making:
             if key not in self._clients:
                 retries = {"mode": "standard", "total_max_attempts": int(self.given.get("maxRetries", 7)) + 1}
-                self._clients[key] = boto3.client(
-                    service,
-                    region_name=key[1],
-                    endpoint_url=endpoint(),
-                    aws_access_key_id=self.given.get("accessKey"),
-                    aws_secret_access_key=self.given.get("secretKey"),
-                    aws_session_token=self.given.get("token"),
-                    config=Config(retries=retries, max_pool_connections=64, proxies={}, connect_timeout=5),
-                )
+                config = Config(retries=retries, max_pool_connections=64, proxies={}, connect_timeout=5)
+                credentials = [self.given.get(name) for name in ("accessKey", "secretKey", "token")]
+                session = boto3.Session(*credentials, key[1])
+                self._clients[key] = session.client(service, endpoint_url=endpoint(), config=config)
             return self._clients[key]
 
     def explain(self, error: Exception) -> tuple[grpc.StatusCode, str]:
@@ -99,36 +88,24 @@ class Aws(Provider):
         return super().explain(error)
 
     def check(self, asked: Asked) -> tuple[Properties, list[Invalid]]:
-        row = ROWS[asked.type]
-        inputs = {name: value for name, value in asked.news.items() if name != "__defaults"}
-        found = list(row.invalid(asked.type, inputs))
+        row, (inputs, found) = ROWS[asked.type], super().check(asked)
+        found += _hook(row, "invalid", values.plain(inputs))
+        for name in inputs.keys() & row.arguments.keys():
+            each = row.arguments[name].each
+            if row.arguments[name].fields and isinstance(inputs[name], list):
+                inputs[name] = unordered(
+                    [{**each, **item} if isinstance(item, dict) else item for item in inputs[name]]
+                )
         defaults = {name: value for name, value in row.defaults.items() if name not in inputs}
         if row.autonamed and row.name not in inputs:
             kept = asked.olds.get(row.name) if row.name in asked.olds.get("__defaults", []) else None
             suffix = hashlib.sha256(asked.seed + asked.urn.encode()).hexdigest()[:7]
             named = f"{asked.name[: row.autonamed - 8]}-{suffix}"
             defaults[row.name] = kept or (named.lower() if row.service in ("elasticache", "rds") else named)
-        for name, argument in row.arguments.items():
-            if argument.each and isinstance(inputs.get(name), list):
-                inputs[name] = [{**argument.each, **each} for each in inputs[name]]
-            if argument.fields:
-                inputs[name] = unordered(inputs[name]) if name in inputs else None
-        checked = {name: value for name, value in inputs.items() if value is not None}
-        return {**checked, **defaults, "__defaults": sorted(defaults)}, found
+        return {**inputs, **defaults, "__defaults": sorted(defaults)}, found
 
-    def diff(self, asked: Asked) -> Difference:
-        """What the program wants against the recorded state, as the Terraform provider within the real one does."""
-        row, old, new = ROWS[asked.type], values.plain(asked.olds), values.plain(asked.news)
-        forced, found = row.flagged("replaces") | {*row.hook("replaced", old, new)}, Difference()
-        for name in row.arguments:
-            for change in _changes(row, name, old.get(name), new.get(name)):
-                if not values.covers(asked.ignored, change.path):
-                    found.changes[change.path] = change.kind
-                    found.replaces += [change.path] if name in forced else []
-        # As the real provider: only a type that it would name itself is deleted first, when its name is fixed.
-        fixed = row.name not in new.get("__defaults", []) and old.get(row.name) == new.get(row.name)
-        found.delete_first = bool(row.autonamed and fixed)
-        return found
+    def replaced(self, row: Row, old: Properties, new: Properties) -> set[str]:
+        return {*_hook(row, "replaced", old, new)}
 
     def create(self, asked: Asked) -> tuple[str, Properties]:
         thing = Thing(self, asked, _given(asked.news), verb=0)
@@ -142,7 +119,7 @@ class Aws(Provider):
             thing.wait()
             if later:
                 thing.modify(later, {}, ApplyImmediately=True)
-            row.hook("after", thing, {})
+            _hook(row, "after", thing, {})
             return thing.id, thing.outputs()
         except Exception as error:
             raise thing.partial(error) from error
@@ -151,9 +128,10 @@ class Aws(Provider):
         row, importing = ROWS[asked.type], not asked.olds
         prior = {**(row.imported if importing else {}), **_given(asked.inputs), **_given(asked.olds)}
         thing = Thing(self, asked, prior, verb=0)
-        outputs = thing.outputs()
-        if outputs is None:
+        found = thing.look()
+        if found is None:
             return None
+        outputs = thing.outputs(found)
         inputs: Properties = {"__defaults": asked.inputs.get("__defaults", [])}
         for name in row.arguments.keys() & outputs.keys():
             # What the program does not say is an input only when it differs from what AWS does anyway.
@@ -176,9 +154,9 @@ class Aws(Provider):
                 **thing.foreseen(),
             }
         try:
-            row.hook("before", thing, old)
+            _hook(row, "before", thing, old)
             thing.modify(changed, old)
-            row.hook("after", thing, old)
+            _hook(row, "after", thing, old)
             if "tags" in changed:
                 thing.retag(old)
             return thing.outputs()
@@ -204,21 +182,18 @@ class Aws(Provider):
             thing.patience("to be deleted")
 
     def invoke(self, token: str, arguments: Properties) -> Properties | list[Invalid]:
-        function = FUNCTIONS.get(token)
-        if function is None:
+        if token not in FUNCTIONS:
             raise RefusedError(unknown("function", token, FUNCTIONS), Code.INVALID_ARGUMENT)
-        filters = function.get("filters", {})
-        if found := invalid_names(f"argument of {token}", arguments, (*function["arguments"], *filters, "region")):
+        function, known, request = FUNCTIONS[token], FUNCTIONS[token]["arguments"], dict[str, Any]()
+        if found := invalid_names(f"argument of {token}", arguments, (*known, "region")):
             return found
         client = self.client(function["service"], arguments.get("region"))
-        asked = {
-            member: arguments[name] for name, member in function["arguments"].items() if member and name in arguments
-        }
-        request: Properties = {name: [value] if name.endswith("Ids") else value for name, value in asked.items()}
-        if "filters" in function["arguments"]:
+        for name in known.keys() & arguments.keys():
+            if member := known[name]:
+                request[member] = [arguments[name]] if member.endswith("Ids") else arguments[name]
+        if "filters" in known:
             wanted = {each["name"]: each["values"] for each in arguments.get("filters") or []}
             wanted |= {f"tag:{key}": [value] for key, value in (arguments.get("tags") or {}).items()}
-            wanted |= {filters[name]: [_text(arguments[name])] for name in filters.keys() & arguments.keys()}
             request["Filters"] = [{"Name": name, "Values": each} for name, each in wanted.items()]
         try:
             if client.can_paginate(function["operation"]):
@@ -226,17 +201,15 @@ class Aws(Provider):
             else:
                 answer = getattr(client, function["operation"])(**request)
         except client.exceptions.ClientError as error:
-            if _missing(error):
-                raise RefusedError(
-                    f"reading {token.rpartition(':')[2]}: {self.explain(error)[1]}", Code.NOT_FOUND
-                ) from error
-            raise
+            code = Code.NOT_FOUND if _missing(error) else self.explain(error)[0]
+            raise RefusedError(f"{token.rpartition(':')[2]}: {self.explain(error)[1]}", code) from error
         if "one" in function and (count := len(answer[function["one"]])) != 1:
             what = f"{count} match; say more" if count else "none matches"
             raise RefusedError(f"{token} wants exactly one of {function['one']}: {what}", Code.NOT_FOUND)
         outputs = {name: _json(jmespath.search(path, answer)) for name, path in function["outputs"].items()}
         tags = {"tags": _tags(outputs["tags"])} if "tags" in outputs else {}
-        return {"id": client.meta.region_name, "region": client.meta.region_name, **arguments, **outputs, **tags}
+        region = client.meta.region_name
+        return {"id": region, "region": region, **arguments, **outputs, **tags}
 
 
 class Thing:
@@ -273,7 +246,7 @@ class Thing:
         return next(({name: ways[name]} for name in ways.keys() & self.members(operation).keys()), {})
 
     def wire(self, name: str, value: Any) -> Any:
-        return self.row.arguments[name].wire(value)
+        return _wire(self.row.arguments[name], value)
 
     def request(self, operation: str, names: Iterable[str], gone: Iterable[str] = ()) -> Properties:
         """The members of a request that these arguments fill, and those that end the ones that are `gone`."""
@@ -284,11 +257,11 @@ class Thing:
             argument, value = self.row.arguments[name], self.new.get(name, self.row.defaults.get(name))
             member = next((folded[each.lower()] for each in argument.sent if each.lower() in folded), None)
             if value is not None and "spread" in argument.flags:
-                request |= argument.wire(value)
+                request |= _wire(argument, value)
             elif member is None or "unsent" in argument.flags:
                 continue
             elif value is not None:
-                request[member] = argument.wire(value)
+                request[member] = _wire(argument, value)
             elif name in gone and shapes[member].type_name in _NO_MORE:
                 request[member] = _NO_MORE[shapes[member].type_name]
         return request
@@ -309,7 +282,7 @@ class Thing:
         given = {name for name in self.new if self.new[name] not in ([], {}, "")}
         request = self.request(operation, given - kept_back - later)
         answer = self.call(
-            operation, **request, **dict(row.hook("created", self.new)), **self.tagging(operation, self.tags)
+            operation, **request, **dict(_hook(row, "created", self.new)), **self.tagging(operation, self.tags)
         )
         told = row.id.format(**self.new) if "{" in row.id else jmespath.search(row.id, answer)
         self.id = self.new.get(row.id) or told
@@ -332,7 +305,7 @@ class Thing:
         if operation:
             bare = self.key(operation)
             request = self.request(operation, sent | along, gone=sent - self.new.keys())
-            more = dict(row.hook("changed", self.id, old, self.new)) if sent - {"tags"} and old else {}
+            more = dict(_hook(row, "changed", self.id, old, self.new)) if sent - {"tags"} and old else {}
             for member, value in more.items():
                 request[member] = [*request.get(member, []), *value] if isinstance(value, list) else value
             if request != bare:
@@ -352,7 +325,7 @@ class Thing:
         return {}
 
     def retag(self, old: Properties) -> None:
-        how, before = TAGGING[self.row.service], old.get("tagsAll") or {}
+        how, before = _TABLE["tagging"][self.row.service], old.get("tagsAll") or {}
         id_ = self.id if how["names"] == "id" else old.get(how["names"])
         named = {how["member"]: [id_] if how["member"] == "Resources" else id_}
         for operation, tags in (
@@ -373,43 +346,35 @@ class Thing:
             raise
         return dict(jmespath.search(self.row.found.format(id=self.id, **self.path), answer) or {}) or None
 
-    def outputs(self) -> Any:
-        """The state: what the API says, in the program's spelling where that means the same; None when it is gone."""
-        row, found = self.row, self.look()
+    def outputs(self, found: Properties | None = None) -> Properties:
+        """The state: what the API says, in the program's spelling where that means the same."""
+        row, found = self.row, found or self.look()
         if found is None:
-            return None
+            raise RefusedError(f"{self.id} vanished while it was being read", Code.NOT_FOUND)
         for name, also in row.also.items():
             request = {member: jmespath.search(path, found) for member, path in also["request"].items()}
             found[name] = jmespath.search(also["path"], self.call(also["operation"], **request))
         folded = {name.lower(): value for name, value in found.items()}
         outputs = {name: _value(path, folded, found, name) for name, path in row.outputs.items()}
+        told = {**self.path, "region": self.new.get("region") or self.provider.region}
         for name, argument in row.arguments.items():
-            before = self.new.get(name)
-            if "unread" in argument.flags or name in self.path:
-                value = before
-            elif name == "region":
-                value = before or self.provider.region
-            else:
-                value = _value(argument.read, folded, found, *argument.sent)
-                value = argument.default if value is None else argument.unwire(value)
-                if argument.same == "version":
-                    value = _version(before, value, (found.get("PendingModifiedValues") or {}).get("EngineVersion"))
-                elif before is not None and argument.normal(before) == argument.normal(value):
-                    value = before
-            outputs[name] = value
+            before, value = self.new.get(name), _value(argument.read, folded, found, *argument.sent)
+            value = argument.default if value is None else _unwire(argument, value)
+            pending = (found.get("PendingModifiedValues") or {}).get("EngineVersion")
+            value = _version(before, value, pending) if argument.same == "version" else value
+            same = before is not None and argument.normal(before) == argument.normal(value)
+            outputs[name] = before if same or "unread" in argument.flags else told.get(name, value)
         if "tags" in row.arguments:
-            how = TAGGING[row.service]
-            if "read" in how:
-                found = self.call(how["read"], **{how["member"]: outputs[how["names"]]})
-            outputs["tags"] = outputs["tagsAll"] = _tags(found.get("TagList") or found.get("Tags") or found.get("tags"))
-            if not outputs["tags"] and "tags" not in self.new:
-                del outputs["tags"]
+            how = _TABLE["tagging"][row.service]
+            answer = self.call(how["read"], **{how["member"]: outputs[how["names"]]}) if "read" in how else found
+            tags = _tags(answer.get("TagList") or answer.get("Tags") or answer.get("tags"))
+            outputs |= {"tags": tags or self.new.get("tags"), "tagsAll": tags}
         shown = {name: _json(value) for name, value in outputs.items() if value is not None}
         like = {**self.asked.olds, **self.asked.inputs, **self.asked.news}
         return values.wrap(shown, like, tuple(row.flagged("secret")))
 
     def wait(self, *, applied: bool = False) -> None:
-        """Until it is available, where the API tells, and nothing waits for a maintenance window if all is `applied`."""
+        """Until it is available, where the API tells; `applied`: and nothing waits for the maintenance window."""
         pause = 0.02
         while self.row.status:
             found = self.look() or {}
@@ -431,7 +396,7 @@ class Thing:
         """It exists but is not as asked; its state is read, so that the next update sees what is left to do."""
         state = {**self.asked.olds, **self.asked.news}
         with suppress(Exception):
-            state = self.outputs() or state
+            state = self.outputs()
         return PartialError(self.id, state, [self.provider.explain(error)[1]])
 
 
@@ -460,16 +425,37 @@ def _missing(error: Exception) -> bool:
     return "NotFound" in code or code == "NoSuchEntity"
 
 
-def _changes(row: Row, name: str, old: Any, new: Any) -> Iterator[values.Change]:
-    argument = row.arguments[name]
-    before, after = argument.normal(old), argument.normal(new)
-    if before == after or (new is None and ("computed" in argument.flags or before in _NOTHING)):
-        return
-    if argument.same and not argument.fields:
-        yield values.Change(name, "add" if before is None else "delete" if after is None else "update")
-    else:
-        empty: Any = {} if isinstance(before or after, dict) else None
-        yield from values.changes(*(empty if side is None else side for side in (before, after)), name)
+def _hook(row: Row, name: str, *given: Any) -> Any:
+    """What the row's hook says; nothing if it has none."""
+    return getattr(aws_hooks, row.hooks[name])(*given) if name in row.hooks else ()
+
+
+def _wire(argument: Argument, value: Any) -> Any:
+    """The value as a request holds it."""
+    if isinstance(value, list):
+        return [_wire(argument, each) for each in value]
+    if argument.same == "json":
+        return value if isinstance(value, str) else json.dumps(value)
+    if not (argument.fields and isinstance(value, dict)):
+        return value
+    wired: Properties = {**argument.constant}
+    for name, path in argument.fields.items():
+        *outer, member = path.split(".")
+        if value.get(name) is not None:
+            functools.reduce(lambda inner, each: inner.setdefault(each, {}), outer, wired)[member] = value[name]
+    return wired
+
+
+def _unwire(argument: Argument, value: Any) -> Any:
+    """The value of an answer as the program writes it."""
+    if argument.same == "json":
+        return json.dumps(document(value))
+    if isinstance(value, list):
+        return argument.normal([_unwire(argument, each) for each in value]) or []
+    if not (argument.fields and isinstance(value, dict)):
+        return value
+    found = {name: jmespath.search(path, value) for name, path in argument.fields.items()}
+    return {name: item for name, item in found.items() if item is not None}
 
 
 def _value(path: str | None, folded: Properties, found: Properties, *names: str) -> Any:
@@ -479,21 +465,15 @@ def _value(path: str | None, folded: Properties, found: Properties, *names: str)
 
 
 def _version(before: Any, actual: Any, pending: Any) -> Any:
-    """`16` stands for the 16.8 that AWS reports, and what waits for the window is no difference; from 6 on a version is
-    set as major.minor.
-    """
+    """As it is set: `16` stands for the 16.8 that AWS reports, and what waits for the window is no difference."""
     if before is not None and (before == pending or f"{actual}.".startswith(f"{before}.")):
         return before
-    parts = str(actual).split(".")
+    parts = str(actual or 0).split(".")  # Redis and Valkey are set as major.minor from 6 on
     return actual if int(parts[0]) < 6 else ".".join(parts[:2])
 
 
 def _tags(found: Any) -> Properties:
     return {each["Key"]: each["Value"] for each in found} if isinstance(found, list) else found or {}
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _json(value: Any) -> Any:

@@ -81,10 +81,12 @@ def log_exports(_id: str, old: Properties, new: Properties) -> Properties:
 def refused_cache(given: Properties) -> list[Invalid]:
     """What the real provider refuses in a preview, and what the sandbox does not have."""
     failover_enabled, count = given.get("automaticFailoverEnabled"), given.get("numCacheClusters")
-    found = []
-    for each in given.get("logDeliveryConfigurations") or []:
-        if each.get("destinationType") not in ("cloudwatch-logs", values.UNKNOWN):
-            found.append(Invalid("logDeliveryConfigurations", "the sandbox delivers logs to 'cloudwatch-logs' only"))
+    deliveries = given.get("logDeliveryConfigurations") or []
+    found = [
+        Invalid("logDeliveryConfigurations", "the sandbox delivers logs to 'cloudwatch-logs' only")
+        for each in deliveries
+        if each.get("destinationType") not in ("cloudwatch-logs", values.UNKNOWN)
+    ]
     if given.get("multiAzEnabled") is True and not failover_enabled:
         found.append(Invalid("multiAzEnabled", "automaticFailoverEnabled must be true if multiAzEnabled is true"))
     if failover_enabled is True and isinstance(count, int) and count < 2:

@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from sandbox.providers import values
-from sandbox.providers.aws_resources import FUNCTIONS, ROWS
+from sandbox.providers.aws import FUNCTIONS, ROWS
 from sandbox.providers.base import sdk_names
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.provider_process import UNKNOWN, Client, InitFailedError, provider
@@ -140,7 +140,7 @@ def test_the_functions_of_the_table_take_what_the_sdk_sends(token: str) -> None:
     function = FUNCTIONS[token]
     name = re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", token.split(":")[2])
     taken = {_camel(each) for each in getattr(_sdk(token), name).__annotations__} - {"opts", "return"}
-    assert {*function["arguments"], *function.get("filters", ())} <= taken
+    assert {*function["arguments"]} <= taken
 
 
 # Without an API.
@@ -545,7 +545,7 @@ def test_functions_answer_as_the_real_providers(aws: Client, network: dict[str, 
     assert len(groups["ids"]) == len(groups["arns"]) == len(groups["vpcIds"]) == 1
     for token, arguments in (
         ("aws:eks/getCluster:getCluster", {"name": "no-such"}),
-        ("aws:ec2/getSubnet:getSubnet", {"vpcId": network["vpc"]}),
+        ("aws:ec2/getSubnet:getSubnet", {"filters": in_vpc}),
     ):
         with pytest.raises(grpc.RpcError) as caught:
             aws.invoke(token, **arguments)
