@@ -15,8 +15,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import jmespath
-
 from sandbox.providers import aws_hooks, values
 from sandbox.providers.base import Asked, Code, Invalid, PartialError, RefusedError, invalid_names, root, serve, unknown
 from sandbox.providers.table import Argument, Row, Tabled, document, load, unordered
@@ -206,7 +204,7 @@ class Aws(Tabled):
         if "one" in function and (count := len(answer[function["one"]])) != 1:
             what = f"{count} match; say more" if count else "none matches"
             raise RefusedError(f"{token} wants exactly one of {function['one']}: {what}", Code.NOT_FOUND)
-        outputs = {name: _json(jmespath.search(path, answer)) for name, path in function["outputs"].items()}
+        outputs = {name: _json(_search(path, answer)) for name, path in function["outputs"].items()}
         tags = {"tags": _tags(outputs["tags"])} if "tags" in outputs else {}
         region = client.meta.region_name
         return {"id": region, "region": region, **arguments, **outputs, **tags}
@@ -284,7 +282,7 @@ class Thing:
         answer = self.call(
             operation, **request, **dict(_hook(row, "created", self.new)), **self.tagging(operation, self.tags)
         )
-        told = row.id.format(**self.new) if "{" in row.id else jmespath.search(row.id, answer)
+        told = row.id.format(**self.new) if "{" in row.id else _search(row.id, answer)
         self.id = self.new.get(row.id) or told
         taken = {name.lower() for name in self.members(operation)}
         self.set_own({name for name in row.own if name.lower() not in taken} & given)
@@ -309,7 +307,8 @@ class Thing:
             for member, value in more.items():
                 request[member] = [*request.get(member, []), *value] if isinstance(value, list) else value
             if request != bare:
-                self.call(operation, **{**self.request(operation, row.flagged("always")), **request, **extra})
+                always = self.request(operation, row.flagged("always") if old else [])
+                self.call(operation, **{**always, **request, **extra})
                 self.wait(applied=bool(extra.get("ApplyImmediately", self.new.get("applyImmediately"))))
         self.set_own(changed)
 
@@ -344,7 +343,7 @@ class Thing:
             if _missing(error):
                 return None
             raise
-        return dict(jmespath.search(self.row.found.format(id=self.id, **self.path), answer) or {}) or None
+        return dict(_search(self.row.found.format(id=self.id, **self.path), answer) or {}) or None
 
     def outputs(self, found: Properties | None = None) -> Properties:
         """The state: what the API says, in the program's spelling where that means the same."""
@@ -352,8 +351,8 @@ class Thing:
         if found is None:
             raise RefusedError(f"{self.id} vanished while it was being read", Code.NOT_FOUND)
         for name, also in row.also.items():
-            request = {member: jmespath.search(path, found) for member, path in also["request"].items()}
-            found[name] = jmespath.search(also["path"], self.call(also["operation"], **request))
+            request = {member: _search(path, found) for member, path in also["request"].items()}
+            found[name] = _search(also["path"], self.call(also["operation"], **request))
         folded = {name.lower(): value for name, value in found.items()}
         outputs = {name: _value(path, folded, found, name) for name, path in row.outputs.items()}
         told = {**self.path, "region": self.new.get("region") or self.provider.region}
@@ -454,13 +453,19 @@ def _unwire(argument: Argument, value: Any) -> Any:
         return argument.normal([_unwire(argument, each) for each in value]) or []
     if not (argument.fields and isinstance(value, dict)):
         return value
-    found = {name: jmespath.search(path, value) for name, path in argument.fields.items()}
+    found = {name: _search(path, value) for name, path in argument.fields.items()}
     return {name: item for name, item in found.items() if item is not None}
+
+
+def _search(path: str, answer: Any) -> Any:
+    import jmespath
+
+    return jmespath.search(path, answer)
 
 
 def _value(path: str | None, folded: Properties, found: Properties, *names: str) -> Any:
     if path:
-        return jmespath.search(path, found)
+        return _search(path, found)
     return next((folded[name.lower()] for name in names if name.lower() in folded), None)
 
 

@@ -113,12 +113,8 @@ def grow(thing: Thing, old: Properties) -> None:
 def new_token_then_shrink(thing: Thing, old: Properties) -> None:
     names = ("authToken", "authTokenUpdateStrategy")
     if old and any(old.get(name) != thing.new.get(name) for name in names):
-        thing.call(
-            "modify_replication_group",
-            **thing.key("modify_replication_group"),
-            **thing.request("modify_replication_group", names),
-            ApplyImmediately=True,
-        )
+        operation = "modify_replication_group"
+        thing.call(operation, **thing.request(operation, names), ApplyImmediately=True)
         thing.wait()
     _resize("decrease_replica_count", thing, old, more=False)
 
