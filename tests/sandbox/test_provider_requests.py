@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import threading
 import time
-import urllib.parse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from xml.sax.saxutils import escape
 
 import grpc
 import pytest
@@ -19,81 +14,28 @@ from google.protobuf import empty_pb2
 
 from sandbox.providers import values
 from tests.sandbox.provider_process import Client, InitFailedError, provider
+from tests.sandbox.scripted_api import ARN, READING, ScriptedApi, cluster, scripted_api
 
 CLUSTER = "aws:rds/cluster:Cluster"
 INSTANCE = "aws:rds/clusterInstance:ClusterInstance"
 CACHE = "aws:elasticache/replicationGroup:ReplicationGroup"
 RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
-ARN = "arn:aws:rds:eu-west-1:1:cluster:c"
-READING = ("Describe", "List", "Get")
-
-
-class Api:
-    """RDS and ElastiCache by script: `says[operation]` is what to answer, or a list of it, the last one for good."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.calls: list[tuple[str, dict[str, str]]] = []
-        self.says: dict[str, Any] = {}
-
-    def answer(self, form: dict[str, str]) -> tuple[int, str]:
-        name = form.pop("Action")
-        form.pop("Version")
-        self.calls.append((name, form))
-        said = self.says.get(name, {})
-        if isinstance(said, list):
-            said = said.pop(0) if len(said) > 1 else said[0]
-        if isinstance(said, str):
-            code, status = said.split()
-            return int(status), f"<R><Error><Code>{code}</Code><Message>as scripted</Message></Error></R>"
-        return 200, f"<{name}Response><{name}Result>{_xml(said)}</{name}Result></{name}Response>"
-
-    def sent(self, operation: str) -> list[dict[str, str]]:
-        return [form for name, form in self.calls if name == operation]
-
-    def writes(self) -> list[str]:
-        return [name for name, _ in self.calls if not name.startswith(READING)]
-
-
-def _xml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "".join(f"<{name}>{_xml(item)}</{name}>" for name, item in value.items())
-    if isinstance(value, list):
-        return "".join(f"<member>{_xml(item)}</member>" for item in value)
-    return escape(json.dumps(value) if isinstance(value, bool) else str(value))
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Api]:
-    api = Api()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            status, text = api.answer(dict(urllib.parse.parse_qsl(body, keep_blank_values=True)))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text.encode())))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        api.port = listening.server_port
+def server() -> Iterator[ScriptedApi]:
+    with scripted_api() as api:
         yield api
-        listening.shutdown()
 
 
 @pytest.fixture
-def api(server: Api) -> Api:
+def api(server: ScriptedApi) -> ScriptedApi:
     server.calls, server.says = [], {}
     return server
 
 
 @contextlib.contextmanager
-def _provider(api: Api) -> Iterator[Client]:
+def _provider(api: ScriptedApi) -> Iterator[Client]:
     environment = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{api.port}",
         "AWS_REGION": "eu-west-1",
@@ -106,14 +48,9 @@ def _provider(api: Api) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def aws(server: Api) -> Iterator[Client]:
+def aws(server: ScriptedApi) -> Iterator[Client]:
     with _provider(server) as client:
         yield client
-
-
-def cluster(**members: Any) -> dict[str, Any]:
-    stands = {"DBClusterIdentifier": "c", "DBClusterArn": ARN, "Status": "available", "Engine": "aurora-postgresql"}
-    return {"DBClusters": [{**stands, "EngineVersion": "16.8", **members}]}
 
 
 def group(**members: Any) -> dict[str, Any]:
@@ -158,7 +95,7 @@ def names(form: dict[str, str]) -> set[str]:
     ids=["snapshot", "moment", "clone"],
 )  # fmt: skip
 def test_a_restore_sends_what_the_real_provider_sends_then_modifies(
-    aws: Client, api: Api, restore: dict[str, Any], operation: str, own: str
+    aws: Client, api: ScriptedApi, restore: dict[str, Any], operation: str, own: str
 ) -> None:
     api.says = {"DescribeDBClusters": cluster(), "ListTagsForResource": {"TagList": [{"Key": "a", "Value": "b"}]}}
     inputs = aws.check(CLUSTER, {**WANTED, **restore})
@@ -175,7 +112,7 @@ def test_a_restore_sends_what_the_real_provider_sends_then_modifies(
     assert {"performanceInsightsEnabled", "databaseInsightsMode"} <= left.keys()
 
 
-def test_an_ordinary_creation_sends_everything_at_once(aws: Client, api: Api) -> None:
+def test_an_ordinary_creation_sends_everything_at_once(aws: Client, api: ScriptedApi) -> None:
     api.says = {"DescribeDBClusters": cluster()}
     aws.create(CLUSTER, aws.check(CLUSTER, WANTED))
     (form,) = api.sent("CreateDBCluster")
@@ -189,7 +126,9 @@ def test_an_ordinary_creation_sends_everything_at_once(aws: Client, api: Api) ->
 
 
 @pytest.mark.parametrize("restore", [{"snapshotName": "n"}, {"snapshotArns": ["arn:aws:s3:::b/x.rdb"]}])
-def test_a_replication_group_is_restored_by_the_creation_itself(aws: Client, api: Api, restore: dict[str, Any]) -> None:
+def test_a_replication_group_is_restored_by_the_creation_itself(
+    aws: Client, api: ScriptedApi, restore: dict[str, Any]
+) -> None:
     api.says = {"CreateReplicationGroup": {"ReplicationGroup": {}}, "DescribeReplicationGroups": group()}
     api.says["DescribeCacheClusters"] = {"CacheClusters": [{"EngineVersion": "7.1.0"}]}
     wanted = {"replicationGroupId": "r", "description": "d", "nodeType": "t", "numCacheClusters": 2, **restore}
@@ -234,12 +173,11 @@ DELIVERY = {"destination": "/log", "destinationType": "cloudwatch-logs", "logFor
     ],
 )  # fmt: skip
 def test_a_change_sends_what_the_real_provider_sends(
-    aws: Client, api: Api, kind: str, old: dict[str, Any], change: dict[str, Any], expected: list[Any]
+    aws: Client, api: ScriptedApi, kind: str, old: dict[str, Any], change: dict[str, Any], expected: list[Any]
 ) -> None:
-    api.says = {"DescribeDBClusters": cluster(), "DescribeReplicationGroups": group()}
-    api.says["DescribeDBInstances"] = {
-        "DBInstances": [{"DBInstanceIdentifier": "i", "DBInstanceStatus": "available", "DBClusterIdentifier": "c"}]
-    }
+    api.says = {"DescribeDBClusters": cluster(DBClusterMembers=[]), "DescribeReplicationGroups": group()}
+    instance = {"DBInstanceIdentifier": "i", "DBInstanceArn": "arn:i", "DBClusterIdentifier": "c"}
+    api.says["DescribeDBInstances"] = {"DBInstances": [{**instance, "DBInstanceStatus": "available"}]}
     api.says["DescribeCacheClusters"] = {"CacheClusters": [{"EngineVersion": "7.1.0"}]}
     before = {name: value for name, value in old.items() if name != "arn"}
     wanted = {name: value for name, value in {**before, **change}.items() if value is not None}
@@ -260,7 +198,9 @@ def test_a_change_sends_what_the_real_provider_sends(
         ({"skipFinalSnapshot": False, "finalSnapshotIdentifier": "f", "deleteAutomatedBackups": False}, {"SkipFinalSnapshot": "false", "FinalDBSnapshotIdentifier": "f", "DeleteAutomatedBackups": "false"}),  # noqa: E501
     ],
 )  # fmt: skip
-def test_a_deletion_goes_by_the_state(aws: Client, api: Api, state: dict[str, Any], expected: dict[str, str]) -> None:
+def test_a_deletion_goes_by_the_state(
+    aws: Client, api: ScriptedApi, state: dict[str, Any], expected: dict[str, str]
+) -> None:
     api.says = {
         "DescribeDBClusters": [cluster(Status="deleting"), cluster(Status="deleting"), "DBClusterNotFoundFault 404"]
     }
@@ -269,7 +209,9 @@ def test_a_deletion_goes_by_the_state(aws: Client, api: Api, state: dict[str, An
     assert len(api.sent("DescribeDBClusters")) == 3
 
 
-def test_what_waits_for_the_window_is_no_difference_in_the_version_and_one_elsewhere(aws: Client, api: Api) -> None:
+def test_what_waits_for_the_window_is_no_difference_in_the_version_and_one_elsewhere(
+    aws: Client, api: ScriptedApi
+) -> None:
     """apply_immediately false: `up` succeeds at once, and the next one shows again what is still pending."""
     api.says = {"DescribeDBClusters": cluster(Port=5432, PendingModifiedValues={"EngineVersion": "16.9"})}
     inputs = aws.check(CLUSTER, {**WANTED, "applyImmediately": False, "engineVersion": "16.9", "port": 5433})
@@ -282,7 +224,7 @@ def test_what_waits_for_the_window_is_no_difference_in_the_version_and_one_elsew
     assert state["engineVersionActual"] == "16.8"
 
 
-def test_applied_at_once_the_update_waits_until_nothing_is_pending(aws: Client, api: Api) -> None:
+def test_applied_at_once_the_update_waits_until_nothing_is_pending(aws: Client, api: ScriptedApi) -> None:
     waits = cluster(PendingModifiedValues={"EngineVersion": "16.9"})
     api.says = {"DescribeDBClusters": [waits, waits, cluster(EngineVersion="16.9")]}
     state = aws.update(CLUSTER, "c", OLD, aws.check(CLUSTER, {**WANTED, "engineVersion": "16.9"}))
@@ -290,7 +232,7 @@ def test_applied_at_once_the_update_waits_until_nothing_is_pending(aws: Client, 
 
 
 def test_a_follow_up_that_fails_leaves_the_cluster_in_the_state_and_the_next_update_goes_on(
-    aws: Client, api: Api
+    aws: Client, api: ScriptedApi
 ) -> None:
     api.says = {"DescribeDBClusters": cluster(BackupRetentionPeriod=1), "ModifyDBCluster": "InvalidParameterValue 400"}
     inputs = aws.check(CLUSTER, {**WANTED, "snapshotIdentifier": "snap"})
@@ -306,7 +248,7 @@ def test_a_follow_up_that_fails_leaves_the_cluster_in_the_state_and_the_next_upd
 
 
 @pytest.mark.parametrize("how", ["cancelled", "timeout"])
-def test_a_wait_that_ends_early_leaves_what_there_is_in_the_state(api: Api, how: str) -> None:
+def test_a_wait_that_ends_early_leaves_what_there_is_in_the_state(api: ScriptedApi, how: str) -> None:
     api.says = {"DescribeDBClusters": cluster(Status="creating", Endpoint="e")}
     with _provider(api) as aws, ThreadPoolExecutor() as pool:
         inputs = aws.check(CLUSTER, WANTED)
@@ -323,12 +265,14 @@ def test_a_wait_that_ends_early_leaves_what_there_is_in_the_state(api: Api, how:
 
 
 @pytest.mark.parametrize("code", ["Throttling 400", "InternalFailure 500"])
-def test_a_call_that_fails_for_a_while_is_tried_again(aws: Client, api: Api, code: str) -> None:
+def test_a_call_that_fails_for_a_while_is_tried_again(aws: Client, api: ScriptedApi, code: str) -> None:
     api.says = {"DescribeDBClusters": [code, code, cluster()]}
     assert aws.read(CLUSTER, "c", {}, {"clusterIdentifier": "c"})
 
 
-def test_a_refresh_that_fails_is_no_vanished_resource_and_one_that_finds_nothing_is(aws: Client, api: Api) -> None:
+def test_a_refresh_that_fails_is_no_vanished_resource_and_one_that_finds_nothing_is(
+    aws: Client, api: ScriptedApi
+) -> None:
     api.says = {"DescribeDBClusters": "AccessDenied 403"}
     with pytest.raises(grpc.RpcError, match="AccessDenied") as caught:
         aws.read(CLUSTER, "c", {}, {"clusterIdentifier": "c"})
@@ -337,7 +281,7 @@ def test_a_refresh_that_fails_is_no_vanished_resource_and_one_that_finds_nothing
     assert aws.read(CLUSTER, "c", {}, {"clusterIdentifier": "c"}) is None
 
 
-def test_an_import_assumes_what_the_real_one_assumes_and_a_wrong_id_is_none(aws: Client, api: Api) -> None:
+def test_an_import_assumes_what_the_real_one_assumes_and_a_wrong_id_is_none(aws: Client, api: ScriptedApi) -> None:
     api.says = {"DescribeDBClusters": cluster()}
     _, inputs, state = aws.read(CLUSTER, "c")
     assert state["skipFinalSnapshot"] is True
@@ -347,7 +291,7 @@ def test_an_import_assumes_what_the_real_one_assumes_and_a_wrong_id_is_none(aws:
     assert aws.read(CLUSTER, "d") is None
 
 
-def test_no_preview_writes(aws: Client, api: Api) -> None:
+def test_no_preview_writes(aws: Client, api: ScriptedApi) -> None:
     """Not even a call is made: what a preview knows, it knows from the program and the state."""
     for kind, old, change in (
         (CLUSTER, OLD, {"engine": "x", "port": 1}),
