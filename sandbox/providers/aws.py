@@ -255,7 +255,7 @@ class Thing:
             argument, value = self.row.arguments[name], self.new.get(name, self.row.defaults.get(name))
             member = next((folded[each.lower()] for each in argument.sent if each.lower() in folded), None)
             if value is not None and "spread" in argument.flags:
-                request |= _wire(argument, value)
+                request |= {field: item for field, item in _wire(argument, value).items() if field in shapes}
             elif member is None or "unsent" in argument.flags:
                 continue
             elif value is not None:

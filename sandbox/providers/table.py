@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import yaml
@@ -35,21 +35,8 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Argument:
-    """One argument of a resource type; the head of aws_resources.yaml says what each field means."""
-
-    flags: frozenset[str] = frozenset()
-    sent: Sequence[str] = ()
-    read: str = ""
-    same: str = ""
-    default: Any = None
-    only: Any = None
-    fields: Mapping[str, str] = field(default_factory=dict)
-    each: Mapping[str, Any] = field(default_factory=dict)
-    constant: Mapping[str, Any] = field(default_factory=dict)
-    one_of: Sequence[Sequence[str]] = ()
-    along: Sequence[str] = ()
+class Argument(SimpleNamespace):
+    """One argument of a resource type; rows.yaml says what it can say."""
 
     def normal(self, value: Any) -> Any:
         """The form in which two spellings of a value are equal; nothing is worth its default."""
@@ -81,36 +68,15 @@ class Argument:
                         yield Invalid(name, f"{name}: exactly one of {' and '.join(group)} must be given")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One resource type; the head of aws_resources.yaml says what each field means."""
+class Row(SimpleNamespace):
+    """One resource type; rows.yaml says what it can say."""
 
     arguments: Mapping[str, Argument]
-    id: str = ""
-    service: str = ""
-    noun: str = ""
-    operations: Mapping[str, str] = field(default_factory=dict)
-    key: str = ""
-    found: str = "values(@)[?type(@)=='array'][] | [0]"
-    also: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    outputs: Mapping[str, str | None] = field(default_factory=dict)
-    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    restores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    implied: Mapping[str, Any] = field(default_factory=dict)
-    imported: Mapping[str, Any] = field(default_factory=dict)
-    conflicts: Sequence[Sequence[str]] = ()
-    recomputed: Mapping[str, str] = field(default_factory=dict)
-    autonamed: int = 0
-    generated: bool = False
-    status: str = ""
-    pending: str = ""
-    timeouts: Sequence[int] = (10, 10, 10)
-    hooks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The argument that names the resource."""
-        return self.id if self.id in self.arguments else "name"
+        return str(self.id) if self.id in self.arguments else "name"
 
     @property
     def defaults(self) -> Properties:
@@ -121,22 +87,32 @@ class Row:
 
     def operation(self, verb: str) -> str:
         verbs = {"create": "create_{}", "read": "describe_{}s", "update": "modify_{}", "delete": "delete_{}"}
-        return self.operations.get(verb, verbs[verb].format(self.noun))
+        return str(self.operations.get(verb, verbs[verb].format(self.noun)))
+
+
+def _read(name: str) -> Any:
+    return yaml.load((Path(__file__).parent / name).read_text(), yaml.CSafeLoader)  # a safe loader, in C
 
 
 def load(name: str) -> Properties:
-    """The file beside this one, its `types` as rows. Rows share arguments, so nothing is changed in place."""
-    table: Properties = yaml.load((Path(__file__).parent / name).read_text(), yaml.CSafeLoader)  # a safe loader, in C
+    """A table beside this file, its `types` as rows; TypeError for a word that rows.yaml does not know."""
+    known, table = _read("rows.yaml"), _read(name)
     for token, given in table["types"].items():
         arguments = {}
         for argument, spelled in given["arguments"].items():
-            own = given.get("key", "") if argument == given.get("id") else ""
-            sent = spelled.get("sent", own)
+            said = {**known["argument"], **spelled}
+            sent = said["sent"] or (given.get("key", "") if argument == given.get("id") else "")
             names = [*([sent] if isinstance(sent, str) else sent), argument]
-            more = {key: value for key, value in spelled.items() if key not in ("is", "sent")}
-            arguments[argument] = Argument(flags=frozenset(spelled.get("is", "").split()), sent=names, **more)
-        table["types"][token] = Row(**{**given, "arguments": arguments})
-    return table
+            arguments[argument] = Argument(**{**said, "flags": {*said["is"].split()}, "sent": names})
+            _refuse(spelled.keys() - known["argument"].keys(), argument)
+        table["types"][token] = Row(**{**known["type"], **given, "arguments": arguments})
+        _refuse(given.keys() - known["type"].keys(), token)
+    return dict(table)
+
+
+def _refuse(words: set[str], where: str) -> None:
+    if words:
+        raise TypeError(f"{where}: rows.yaml does not know {', '.join(sorted(words))}")
 
 
 class Tabled(Provider):

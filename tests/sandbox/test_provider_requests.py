@@ -204,7 +204,7 @@ def test_a_deletion_goes_by_the_state(
     api.says = {
         "DescribeDBClusters": [cluster(Status="deleting"), cluster(Status="deleting"), "DBClusterNotFoundFault 404"]
     }
-    aws.delete(CLUSTER, "c", state)
+    aws.delete(CLUSTER, "c", {**OLD, "restoreToPointInTime": POINT, "finalSnapshotIdentifier": None, **state})
     assert api.sent("DeleteDBCluster") == [{"DBClusterIdentifier": "c", **expected}]
     assert len(api.sent("DescribeDBClusters")) == 3
 
