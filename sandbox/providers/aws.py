@@ -115,8 +115,7 @@ class Aws(Tabled):
         later = thing.make()
         try:
             thing.wait()
-            if later:
-                thing.modify(later, {}, ApplyImmediately=True)
+            thing.modify(later, {}, ApplyImmediately=True)
             _hook(row, "after", thing, {})
             return thing.id, thing.outputs()
         except Exception as error:
@@ -271,7 +270,7 @@ class Thing:
         return {**region, **tagged, **{name: self.asked.news[name] for name in self.asked.news if name != "__defaults"}}
 
     def make(self) -> set[str]:
-        """Create it; the answer is the arguments that the real provider sends only afterwards."""
+        """Create it; the answer is the arguments that are sent only afterwards."""
         row, operation, kept_back, later = self.row, self.row.operation("create"), set[str](), set[str]()
         for argument, restore in row.restores.items():
             if self.new.get(argument):
@@ -285,8 +284,8 @@ class Thing:
         told = row.id.format(**self.new) if "{" in row.id else _search(row.id, answer)
         self.id = self.new.get(row.id) or told
         taken = {name.lower() for name in self.members(operation)}
-        self.set_own({name for name in row.own if name.lower() not in taken} & given)
-        return later & self.new.keys()
+        own = {name for name in row.own if not taken & {each.lower() for each in row.arguments[name].sent}}
+        return {name for name in later | own if self.new.get(name) not in _NOTHING}
 
     def set_own(self, names: Iterable[str]) -> None:
         """Call the operations that some arguments have of their own."""

@@ -1,4 +1,4 @@
-"""An API that answers by script and remembers what it was asked: RDS and ElastiCache, on a port of its own."""
+"""An AWS API that answers by script and remembers what it was asked, on a port of its own."""
 
 from __future__ import annotations
 
@@ -20,22 +20,26 @@ class ScriptedApi:
 
     def __init__(self) -> None:
         self.port = 0
-        self.calls: list[tuple[str, dict[str, str]]] = []
+        self.calls: list[tuple[str, dict[str, Any]]] = []
         self.says: dict[str, Any] = {}
 
-    def answer(self, form: dict[str, str]) -> tuple[int, str]:
-        name = form.pop("Action")
-        form.pop("Version")
+    def answer(self, target: str, body: str) -> tuple[int, str]:
+        """`target` names the operation of a JSON protocol; without it, it is the query protocol and XML."""
+        form = json.loads(body) if target else dict(urllib.parse.parse_qsl(body, keep_blank_values=True))
+        name = target.rpartition(".")[2] or form.pop("Action")
+        form.pop("Version", None)
         self.calls.append((name, form))
         said = self.says.get(name, {})
         if isinstance(said, list):
             said = said.pop(0) if len(said) > 1 else said[0]
         if isinstance(said, str):
             code, status = said.split()
-            return int(status), f"<R><Error><Code>{code}</Code><Message>as scripted</Message></Error></R>"
-        return 200, f"<{name}Response><{name}Result>{_xml(said)}</{name}Result></{name}Response>"
+            error = f"<R><Error><Code>{code}</Code><Message>as scripted</Message></Error></R>"
+            return int(status), json.dumps({"__type": code, "message": "as scripted"}) if target else error
+        answer = f"<{name}Response><{name}Result>{_xml(said)}</{name}Result></{name}Response>"
+        return 200, json.dumps(said) if target else answer
 
-    def sent(self, operation: str) -> list[dict[str, str]]:
+    def sent(self, operation: str) -> list[dict[str, Any]]:
         return [form for name, form in self.calls if name == operation]
 
     def writes(self) -> list[str]:
@@ -63,7 +67,7 @@ def scripted_api() -> Iterator[ScriptedApi]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            status, text = api.answer(dict(urllib.parse.parse_qsl(body, keep_blank_values=True)))
+            status, text = api.answer(self.headers.get("X-Amz-Target", ""), body)
             self.send_response(status)
             self.send_header("Content-Length", str(len(text.encode())))
             self.end_headers()

@@ -144,6 +144,40 @@ def test_a_replication_group_is_restored_by_the_creation_itself(
     assert not aws.diff(CACHE, "r", state, without, ignore=tuple(restore)).replaces
 
 
+LOGS, ROLE = "aws:cloudwatch/logGroup:LogGroup", "aws:iam/role:Role"
+LOG = {"logGroupName": "l", "logGroupArn": "arn:l"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "news", "calls"),
+    [
+        (LOGS, {"name": "l"}, ["CreateLogGroup"]),
+        (LOGS, {"name": "l", "kmsKeyId": "arn:k", "retentionInDays": 7}, ["CreateLogGroup", "PutRetentionPolicy"]),
+        (ROLE, {"name": "r", "assumeRolePolicy": "{}"}, ["CreateRole"]),
+    ],
+)
+def test_what_a_creation_takes_is_not_set_again(
+    aws: Client, api: ScriptedApi, kind: str, news: dict[str, Any], calls: list[str]
+) -> None:
+    api.says = {"DescribeLogGroups": {"logGroups": [LOG]}, "ListTagsForResource": {"tags": {}}}
+    api.says |= {"CreateRole": {"Role": {}}, "GetRole": {"Role": {"RoleName": "r", "AssumeRolePolicyDocument": "{}"}}}
+    aws.create(kind, aws.check(kind, news))
+    assert api.writes() == calls
+
+
+def test_a_second_call_that_fails_does_not_lose_what_the_first_one_made(aws: Client, api: ScriptedApi) -> None:
+    api.says = {"DescribeLogGroups": {"logGroups": [LOG]}, "ListTagsForResource": {"tags": {}}}
+    api.says["PutRetentionPolicy"] = "InvalidParameterException 400"
+    inputs = aws.check(LOGS, {"name": "l", "retentionInDays": 8})
+    with pytest.raises(InitFailedError) as caught:
+        aws.create(LOGS, inputs)
+    assert caught.value.id == "l"
+    api.says["PutRetentionPolicy"] = {}
+    assert aws.changes(LOGS, "l", caught.value.properties, inputs) == {"retentionInDays": "update"}
+    aws.update(LOGS, "l", caught.value.properties, inputs)
+    assert api.sent("PutRetentionPolicy")[-1] == {"logGroupName": "l", "retentionInDays": 8}
+
+
 OLD = {**{name: value for name, value in WANTED.items() if name != "tags"}, "arn": ARN}
 CACHED = {
     "replicationGroupId": "r", "description": "d", "engine": "redis", "engineVersion": "7.1", "nodeType": "t",
