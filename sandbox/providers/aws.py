@@ -299,10 +299,10 @@ class Thing:
         row, operation = self.row, self.row.operation("update")
         sent = {name for name in changed if name in row.arguments} - row.flagged("initial") - row.own.keys()
         along = {each for name in sent for each in row.arguments[name].along}
-        if operation:
+        if operation and sent:
             bare = self.key(operation)
             request = self.request(operation, sent | along, gone=sent - self.new.keys())
-            more = dict(_hook(row, "changed", self.id, old, self.new)) if sent - {"tags"} and old else {}
+            more = dict(_hook(row, "changed", self.id, old, self.new)) if old and sent != {"tags"} else {}
             for member, value in more.items():
                 request[member] = [*request.get(member, []), *value] if isinstance(value, list) else value
             if request != bare:
