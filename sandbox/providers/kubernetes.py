@@ -27,6 +27,8 @@ from sandbox.providers.base import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import grpc
     from pulumi.runtime.proto import provider_pb2
 
@@ -281,10 +283,10 @@ class Kubernetes(Provider):
         try:
             owners = [each for each in live["metadata"].get("managedFields", []) if _ours(each)]
             if owners and not asked.preview:
-                self.take_over(live, owners, manager)
+                live = self.take_over(live, owners, manager)
             force = self.setting("enablePatchForce") or _annotation(new["metadata"], _PATCH_FORCE) == "true"
             mine = any(each["manager"] == _CREATOR for each in owners)
-            body = _keeping(new, live, asked.ignored)
+            body = _keeping(new, live, asked.ignored, manager)
             made = self.apply(body, manager, force=force or (asked.preview and mine), **dry)
         except StatusError as error:
             if asked.preview and error.reason == "Forbidden":
@@ -343,7 +345,7 @@ The resource managed by field manager "{manager}" had an apply conflict: {error}
         query |= {"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"}
         return self.cluster.request("PATCH", self.path(thing), thing, "application/apply-patch+yaml", **query)
 
-    def take_over(self, live: Object, owners: list[Object], manager: str) -> None:
+    def take_over(self, live: Object, owners: list[Object], manager: str) -> Object:
         """Make the fields of a plain create and of kubectl this manager's, so that applying them is no conflict."""
         fields: Object = {}
         for each in [*owners, *(each for each in live["metadata"]["managedFields"] if each["manager"] == manager)]:
@@ -354,7 +356,7 @@ The resource managed by field manager "{manager}" had an apply conflict: {error}
             {"op": "replace", "path": "/metadata/managedFields", "value": [*kept, mine]},
             {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
         ]
-        self.cluster.request("PATCH", self.path(live), patch, "application/json-patch+json")
+        return self.cluster.request("PATCH", self.path(live), patch, "application/json-patch+json")
 
     def ready(self, asked: Asked, made: Object, manager: str, what: str) -> Properties:
         """The state of an object once it is as ready as its kind, or its annotations, ask for."""
@@ -493,16 +495,25 @@ def _merge(into: Object, fields: Object) -> None:
         _merge(into.setdefault(name, {}), inner)
 
 
-def _keeping(new: Object, live: Object, ignored: Any) -> Object:
-    """`new` with the live value of each ignored path."""
+def _keeping(new: Object, live: Object, ignored: Sequence[str], manager: str) -> Object:
+    """`new` with the live value of each ignored path, and without those that only others own."""
     for path in ignored:
-        *parents, last = path.split(".")
+        names = path.split(".")
+        *parents, last = names
         target, source = new, live
         for name in parents:
             target, source = target.get(name, {}), source.get(name, {})
-        if last in source and last in target:
+        entries = live["metadata"].get("managedFields", [])
+        owners = {each["manager"] for each in entries if _owns(each.get("fieldsV1", {}), names)}
+        if owners and manager not in owners:
+            target.pop(last, None)
+        elif last in source:
             target[last] = source[last]
     return new
+
+
+def _owns(fields: Object, names: Sequence[str]) -> bool:
+    return not names or (f"f:{names[0]}" in fields and _owns(fields[f"f:{names[0]}"], names[1:]))
 
 
 if __name__ == "__main__":
