@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox import certificates, processes
 from sandbox.instance import Instance, write_privately
+from sandbox.kube_client import KubeClient
 from sandbox.ports import require_free
 
 if TYPE_CHECKING:
@@ -83,8 +84,16 @@ def stop(instance: Instance) -> None:
     processes.stop(instance, "etcd")
 
 
-def client_certificate(instance: Instance, name: str) -> tuple[Path, Path]:
-    """Certificate and key of one of the sandbox's own clients; they may do everything."""
+def client(instance: Instance, name: str) -> KubeClient:
+    """The API for one of the sandbox's own programs, which may do everything under this name."""
+    certificate, key = _client_certificate(instance, name)
+    return KubeClient(
+        {"server": instance.kubernetes_endpoint, "certificate-authority": str(instance.ca_certificate)},
+        {"client-certificate": str(certificate), "client-key": str(key)},
+    )
+
+
+def _client_certificate(instance: Instance, name: str) -> tuple[Path, Path]:
     return certificates.issue(
         instance, name, client=True, organizations=["system:masters"], directory=instance.state / "pki"
     )
@@ -120,7 +129,7 @@ def _prepare(instance: Instance) -> Path:
 
 
 def _write_kubeconfig(instance: Instance, path: Path, client: str) -> None:
-    certificate, key = client_certificate(instance, client)
+    certificate, key = _client_certificate(instance, client)
     cluster = {
         "name": f"meetinity-data-{instance.name}",
         "cluster": {

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from sandbox import certificates, control_plane, images, processes
+from sandbox.kube_client import StatusError
 from sandbox.node import container as shim
 from sandbox.node import kubelet, pods
-from sandbox.node.api import RefusedError
 from tests.sandbox.conftest import Cluster, eventually
 
 SERVICE, POSTGRESQL = images.EXAMPLE_SERVICE, images.POSTGRESQL_CLIENT
@@ -50,8 +50,8 @@ def create(cluster: Cluster, *containers: dict[str, Any], **spec: Any) -> str:
 def _exists(cluster: Cluster, path: str) -> bool:
     try:
         return bool(cluster.api.get(path))
-    except RefusedError as error:
-        if error.status != 404:
+    except StatusError as error:
+        if error.code != 404:
             raise
         return False
 
