@@ -12,18 +12,13 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
 import yaml
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 Object = dict[str, Any]
-
-_WATCH_SECONDS = 300
 
 
 class UnreachableError(Exception):
@@ -109,46 +104,23 @@ class KubeClient:
     ) -> Object:
         """Send one request and return the object that answers it."""
         url = path + (f"?{urlencode(query)}" if query else "")
-        answer = self._send(method, url, body=None if body is None else json.dumps(body), content=content)
-        return self._checked(url, answer.status, answer.data)
-
-    def watch(self, path: str, version: str) -> Iterator[Object]:
-        """Every event after `version`, until the server ends the watch, which it does every few minutes."""
-        query = {"watch": 1, "allowWatchBookmarks": "true", "timeoutSeconds": _WATCH_SECONDS}
-        url = f"{path}?{urlencode({**query, 'resourceVersion': version})}"
-        timeout = urllib3.Timeout(connect=5, read=_WATCH_SECONDS + 30)
-        answer, pending = self._send("GET", url, preload_content=False, timeout=timeout), b""
-        try:
-            if answer.status >= 400:
-                self._checked(url, answer.status, answer.read())
-            for chunk in answer.stream(1 << 16):
-                *lines, pending = (pending + chunk).split(b"\n")
-                for line in lines:
-                    event = self._checked(url, 200, line)
-                    if event["type"] == "ERROR":
-                        raise StatusError(event["object"].get("code", 500), "", event["object"].get("message", ""))
-                    yield event
-        except urllib3.exceptions.HTTPError as error:
-            raise self._unreachable(url, error) from error
-
-    def _send(self, method: str, url: str, content: str = "application/json", **options: Any) -> Any:
+        data = None if body is None else json.dumps(body)
         try:
             pool, authorization = self._connection()
             headers = {**authorization, "Content-Type": content, "Accept": "application/json"}
-            return pool.request(method, self._server + url, headers=headers, **options)
+            answer = pool.request(method, self._server + url, body=data, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(url, error) from error
-
-    def _checked(self, url: str, code: int, text: bytes) -> Object:
         try:
-            found: Object = json.loads(text)
+            found: Object = json.loads(answer.data)
         except ValueError as error:
-            if code < 400:  # half an answer, from a server that is going down
+            if answer.status < 400:  # half an answer, from a server that is going down
                 raise self._unreachable(url, error) from error
-            found = {"message": text.decode(errors="replace")[:300]}
-        if code >= 400:
+            found = {"message": answer.data.decode(errors="replace")[:300]}
+        if answer.status >= 400:
             reason = found.get("reason", "")
-            raise StatusError(code, reason, found.get("message") or reason or f"HTTP {code}")
+            message = found.get("message") or reason or f"HTTP {answer.status}"
+            raise StatusError(answer.status, reason, message)
         return found
 
     def _unreachable(self, url: str, error: Exception) -> UnreachableError:

@@ -72,12 +72,12 @@ class Pod:
         self._sent: Object = {}
         self._gone = False
 
-    def sync(self, pod: Object) -> None:
-        """Take the next steps that are possible now, and report."""
+    def sync(self, pod: Object) -> bool:
+        """Take the next steps that are possible now, and report; whether something runs."""
         metadata, spec, status = pod["metadata"], pod["spec"], pod["status"]
         deleted, finished = "deletionTimestamp" in metadata, status["phase"] in FINISHED
         if self._gone or (finished and not deleted):
-            return
+            return False
         since = status.get("startTime") or self._sent.get("startTime") or _now()
         ending: Object | None = None
         if deleted:
@@ -91,13 +91,14 @@ class Pod:
             self._start_what_is_due(pod)
         elif self.running():
             self._stop(pod, metadata.get("deletionGracePeriodSeconds", spec["terminationGracePeriodSeconds"]))
-            return
+            return True
         if not finished:
             self._report(pod, since, ending)
         if deleted:
             body = {"gracePeriodSeconds": 0, "preconditions": {"uid": self._uid}}
             self._host.api.request("DELETE", _path(pod), body)
             self._gone = True
+        return self.running()
 
     def running(self) -> bool:
         return any(shim.holder(run) for run in self._directory.glob("*/[0-9]*"))
@@ -303,9 +304,7 @@ class Pod:
                 _condition(before, "Ready", ready, unready),
             ],
             "hostIP": address,
-            "hostIPs": [{"ip": address}],
             "podIP": address,
-            "podIPs": [{"ip": address}],
             "startTime": since,
             "containerStatuses": main,
             **({"initContainerStatuses": initial} if initial else {}),

@@ -611,7 +611,9 @@ class Relay:
             def handle_any(self) -> None:
                 relay.seen.append((self.command, self.path))
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
-                answer = admin._send(self.command, self.path, self.headers["Content-Type"], body=body)
+                pool, _ = admin._connection()
+                headers = {"Content-Type": self.headers["Content-Type"]}
+                answer = pool.request(self.command, admin._server + self.path, body=body, headers=headers)
                 self.send_response(answer.status)
                 self.send_header("Content-Length", str(len(answer.data)))
                 self.end_headers()
