@@ -543,28 +543,23 @@ def test_a_job_that_failed_for_its_pod_failure_policy_is_waited_for_in_vain(kube
     kube.delete(JOB, caught.value.id, caught.value.properties)
 
 
-@pytest.mark.parametrize(
-    ("policy_", "pods_left"),
-    [("", False), ("background", False), ("orphan", True)],
-    ids=["foreground", "background", "orphan"],
-)
+@pytest.mark.parametrize("policy_", ["", "background", "orphan"])
 def test_deletion_is_foreground_unless_an_annotation_says_otherwise(
-    kube: Client, sandbox: Sandbox, policy_: str, pods_left: bool
+    kube: Client, sandbox: Sandbox, policy_: str
 ) -> None:
     annotations = {"pulumi.com/deletionPropagationPolicy": policy_} if policy_ else {}
-    inputs = job(kube, "true", name=f"deleted-{policy_}x", annotations=annotations)
-    id_, state = kube.create(JOB, inputs)
-    kube.delete(JOB, id_, state)
-    selector = f"job-name=deleted-{policy_}x"
-
-    def pods() -> str:
-        return sandbox.kubectl("-n", WHERE, "get", "pods", "-l", selector, "-o", "name")
-
-    if policy_ == "":
-        assert not pods(), "a foreground deletion ends when the dependents have"
-    else:
-        eventually(lambda: bool(pods()) is pods_left, what=f"{policy_} deletion")
-    sandbox.kubectl("-n", WHERE, "delete", "pods", "-l", selector)
+    name = f"deleted-{policy_}x"
+    inputs = job(kube, "trap 'sleep 1; exit' TERM; sleep 30 & wait", name=name, annotations=annotations)
+    with pytest.raises(InitFailedError) as caught:
+        kube.create(JOB, inputs, timeout=1)
+    kube.delete(JOB, caught.value.id, caught.value.properties)
+    selector = ("-n", WHERE, "get", "pods", "-l", f"job-name={name}", "-o", "name")
+    assert bool(sandbox.kubectl(*selector)) is bool(policy_), "a foreground deletion ends when the dependents have"
+    if policy_ == "background":
+        eventually(lambda: not sandbox.kubectl(*selector), what="the end of the pod")
+    elif policy_ == "orphan":
+        time.sleep(2)
+        sandbox.kubectl("-n", WHERE, "delete", *sandbox.kubectl(*selector).split(), "--grace-period=0", "--force")
 
 
 def test_a_deletion_that_a_finalizer_holds_up_times_out_and_keeps_the_resource(kube: Client, sandbox: Sandbox) -> None:

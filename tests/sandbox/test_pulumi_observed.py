@@ -382,14 +382,16 @@ def test_cluster_identity_decides_whether_everything_is_replaced(stack: Stack) -
     everything = {"provider": "replace", "x": "replace"}
     assert plan(kubeconfig=moved) == everything
     assert plan(kubeconfig=json.dumps(other_token)) == {"provider": "update"}
-    assert plan(clusterIdentifier="arn") == {"provider": "update"}
     stack.provider["clusterIdentifier"] = "arn"
     uid = stack.get("secret", "kept")["metadata"]["uid"]
-    stack.up()
-    assert plan(kubeconfig=moved) == {"provider": "update"}
+    output = stack.up()
+    assert re.search(r"pulumi:providers:kubernetes +provider +updated .*\[diff: \+clusterIdentifier\]", output), output
+    assert "kubernetes:core/v1:Secret" not in output
     assert plan(clusterIdentifier="other") == everything
     stack.provider["kubeconfig"] = moved
-    assert re.search(r"pulumi:providers:kubernetes +provider +updated .*\[diff: ~kubeconfig\]", stack.up())
+    output = stack.up()
+    assert re.search(r"pulumi:providers:kubernetes +provider +updated .*\[diff: ~kubeconfig\]", output), output
+    assert "kubernetes:core/v1:Secret" not in output
     assert stack.get("secret", "kept")["metadata"]["uid"] == uid
 
 
