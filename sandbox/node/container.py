@@ -69,22 +69,21 @@ def begun(directory: Path) -> bool:
 
 
 def end_orphans(directory: Path) -> None:
-    """Kill what a container left behind whose parent was killed: nothing of it may work on beside its successor."""
+    """Kill what a container left behind whose parent was killed: nothing of it may work on beside its successor.
+
+    Its session's number may be somebody else's by now, so a process must also be in the container's mount namespace
+    or write to its log.
+    """
     with contextlib.suppress(OSError, ValueError):
-        leader, started = (directory / "session").read_text().split()
-        if _stat(leader)[19:20] not in ([], [started]):
-            return  # the number is somebody else's by now, so the session has ended
+        session, namespace = (directory / "session").read_text().split()
+        outside = str(Path("/proc/self/ns/mnt").readlink())
         for process in Path("/proc").glob("[0-9]*"):
-            if _stat(process.name)[3:4] == [leader]:
-                _kill(int(process.name), signal.SIGKILL)
-
-
-def _stat(pid: str) -> list[str]:
-    """The fields of /proc/<pid>/stat from the state (field 3) on; none when there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
+            with contextlib.suppress(OSError):
+                if (process / "stat").read_text().rpartition(")")[2].split()[3] != session:
+                    continue
+                inside = namespace != outside and str((process / "ns" / "mnt").readlink()) == namespace
+                if inside or str(directory / "log") in (str((process / "fd" / each).readlink()) for each in "12"):
+                    os.kill(int(process.name), signal.SIGKILL)
 
 
 # The container.
@@ -98,7 +97,6 @@ def _run(spec: dict[str, Any], directory: Path) -> None:
     if child == 0:
         _become(spec, directory, writing)
     os.close(writing)
-    (directory / "session").write_text(f"{child} {_stat(str(child))[19]}")
 
     def kill(*_: object) -> None:
         _kill(child, signal.SIGKILL)
@@ -117,6 +115,8 @@ def _run(spec: dict[str, Any], directory: Path) -> None:
 
     with os.fdopen(reading) as pipe:
         failure = pipe.read()  # ends, empty, when the child has become the command
+    with contextlib.suppress(OSError):  # it may have ended already
+        (directory / "session").write_text(f"{child} {Path(f'/proc/{child}/ns/mnt').readlink()}")
     code = _wait(child)
     status = {"exitCode": code, "finishedAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     if failure:

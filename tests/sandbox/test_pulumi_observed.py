@@ -176,7 +176,9 @@ def test_secret_without_enable_secret_mutable_is_replaced(stack: Stack) -> None:
     preview = stack.preview("--diff")
     assert "kubernetes:core/v1:Secret: (replace)" in preview
     assert 'Retry #0; creation failed: secrets "replaced" already exists' in preview
-    stack.up()
+    # A fixed name cannot stand twice: the provider asks for deletion first, as it does for Jobs.
+    output = stack.up()
+    assert output.index("deleted original") < output.index("creating replacement")
     assert stack.get("secret", "replaced")["metadata"]["uid"] != uid
     assert value(stack, "replaced") == "b"
 
