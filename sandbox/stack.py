@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import psutil
 import yaml
 
 from sandbox.errors import SandboxError
@@ -52,13 +55,31 @@ def select(stack: str, environment: Mapping[str, str], directory: Path = CHECKOU
     pulumi(["stack", "select", "--create", stack], environment, directory=directory, quiet=True)
 
 
-def deploy(environment: Mapping[str, str]) -> int:
-    """`pulumi up` of the local stack; prints how to connect and how to stop. Returns Pulumi's exit code."""
+def deploy(instance: Instance, environment: Mapping[str, str], report: Callable[[str], None]) -> int:
+    """`pulumi up` of the local stack; prints how to connect and how to stop. Returns Pulumi's exit code.
+
+    Raises SandboxError when another Pulumi is at work on the stack, or when one that was killed left a creation
+    behind of which only a person can say what became of it.
+    """
     select(LOCAL, environment)
+    _unlock(instance, environment, report)
     code = pulumi(["up", "--stack", LOCAL, "--yes", "--skip-preview"], environment)
     if code == 0:
         print(HOW_TO_GO_ON)
     return code
+
+
+def _unlock(instance: Instance, environment: Mapping[str, str], report: Callable[[str], None]) -> None:
+    """Release the stack's lock when whoever held it is gone."""
+    locks = (instance.state / "backend" / ".pulumi" / "locks").glob(f"*/*/{LOCAL}/*.json")
+    for holder in [int(json.loads(lock.read_text())["pid"]) for lock in locks]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(holder).name() == "pulumi":
+                raise SandboxError(
+                    f"the stack is being updated by pulumi process {holder}: wait for it to end, then try again"
+                )
+        report(f"pulumi process {holder} is gone and left the stack locked: `pulumi cancel --yes` releases it")
+        pulumi(["cancel", "--yes", "--stack", LOCAL], environment, quiet=True)
 
 
 def scratch_project(instance: Instance, stack: str, environment: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
