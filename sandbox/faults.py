@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import json
+import os
 import random
-import resource
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,9 +117,9 @@ def fill_disk(instance: Instance, part: str) -> Sequence[str]:
     """Let a part write to no file any more (RLIMIT_FSIZE 0), nor what is started in its place."""
     names = find(instance, part)
     for name in names:
-        processes.full_disk_marker(instance, name).touch()
         add(instance, "disk", name, injected=1)
-    _limit_writing(instance)
+        processes.full_disk_marker(instance, name).touch()
+        _limit_writing(instance, name)
     return names
 
 
@@ -133,7 +134,8 @@ def clear(instance: Instance, number: int | None = None) -> Sequence[Fault]:
     for fault in gone:
         if fault.kind == "disk" and fault.target not in full:
             processes.full_disk_marker(instance, fault.target).unlink(missing_ok=True)
-    _limit_writing(instance)
+            for name in processes.running(instance):  # what it started has its limit
+                _limit_writing(instance, name)
     return gone
 
 
@@ -169,13 +171,18 @@ def _family(name: str, process: psutil.Process) -> Sequence[psutil.Process]:
     return [process] if name in ("aws-api", "node") else [process, *process.children(recursive=True)]
 
 
-def _limit_writing(instance: Instance) -> None:
-    for name, process in processes.running(instance).items():
-        full = processes.full_disk_marker(instance, name).exists()
+def _limit_writing(instance: Instance, name: str) -> None:
+    """Take the right to write to files from a running process, or give it back, as the marker says."""
+    limit = "0" if processes.full_disk_marker(instance, name).exists() else "unlimited"
+    if process := processes.find(instance, name):
         for each in _family(name, process):
-            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
-                _, hard = resource.prlimit(each.pid, resource.RLIMIT_FSIZE)
-                resource.prlimit(each.pid, resource.RLIMIT_FSIZE, (0 if full else hard, hard))
+            # As the process's own user: root may do it only with a capability that containers mostly lack.
+            command = ["prlimit", f"--pid={each.pid}", f"--fsize={limit}:"]
+            with contextlib.suppress(psutil.NoSuchProcess):
+                user = {} if os.geteuid() else {"user": each.uids().real, "group": each.gids().real, "extra_groups": []}
+                done = subprocess.run(command, capture_output=True, text=True, check=False, **user)  # type: ignore[call-overload]
+                if done.returncode and each.is_running():
+                    raise SandboxError(f"cannot limit what {name} writes: {done.stderr.strip()}")
 
 
 def _require_operation(target: str) -> None:
