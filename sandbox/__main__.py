@@ -56,7 +56,7 @@ def up(*, deploy: bool) -> None:
     with lifecycle.alone(instance, report):
         tools = lifecycle.up(instance, report)
         if deploy:
-            sys.exit(stack.deploy(instance, lifecycle.environment(instance, tools), report))
+            sys.exit(stack.deploy(lifecycle.environment(instance, tools), report))
     click.echo("The sandbox is up: `source sandbox/activate` for a shell in it, `make down` to stop it.", err=True)
 
 

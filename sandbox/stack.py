@@ -55,31 +55,24 @@ def select(stack: str, environment: Mapping[str, str], directory: Path = CHECKOU
     pulumi(["stack", "select", "--create", stack], environment, directory=directory, quiet=True)
 
 
-def deploy(instance: Instance, environment: Mapping[str, str], report: Callable[[str], None]) -> int:
+def deploy(environment: Mapping[str, str], report: Callable[[str], None], directory: Path = CHECKOUT) -> int:
     """`pulumi up` of the local stack; prints how to connect and how to stop. Returns Pulumi's exit code.
 
-    Raises SandboxError when another Pulumi is at work on the stack, or when one that was killed left a creation
-    behind of which only a person can say what became of it.
+    A lock that a killed Pulumi left behind is released; SandboxError says that another one is at work on the stack.
     """
-    select(LOCAL, environment)
-    _unlock(instance, environment, report)
-    code = pulumi(["up", "--stack", LOCAL, "--yes", "--skip-preview"], environment)
+    select(LOCAL, environment, directory)
+    locks = Path(environment["PULUMI_BACKEND_URL"].removeprefix("file://")) / ".pulumi" / "locks"
+    for lock in locks.glob(f"*/*/{LOCAL}/*.json"):
+        holder = int(json.loads(lock.read_text())["pid"])
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(holder).name() == "pulumi":
+                raise SandboxError(f"pulumi process {holder} updates the stack: wait for it to end, then try again")
+        report(f"pulumi process {holder} is gone and left the stack locked: `pulumi cancel --yes` releases it")
+        pulumi(["cancel", "--yes", "--stack", LOCAL], environment, directory=directory, quiet=True)
+    code = pulumi(["up", "--stack", LOCAL, "--yes", "--skip-preview"], environment, directory=directory)
     if code == 0:
         print(HOW_TO_GO_ON)
     return code
-
-
-def _unlock(instance: Instance, environment: Mapping[str, str], report: Callable[[str], None]) -> None:
-    """Release the stack's lock when whoever held it is gone."""
-    locks = (instance.state / "backend" / ".pulumi" / "locks").glob(f"*/*/{LOCAL}/*.json")
-    for holder in [int(json.loads(lock.read_text())["pid"]) for lock in locks]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if psutil.Process(holder).name() == "pulumi":
-                raise SandboxError(
-                    f"the stack is being updated by pulumi process {holder}: wait for it to end, then try again"
-                )
-        report(f"pulumi process {holder} is gone and left the stack locked: `pulumi cancel --yes` releases it")
-        pulumi(["cancel", "--yes", "--stack", LOCAL], environment, quiet=True)
 
 
 def scratch_project(instance: Instance, stack: str, environment: Mapping[str, str]) -> tuple[Path, dict[str, str]]:

@@ -1,7 +1,7 @@
 """Every program the sandbox runs: the machine's own where it is new enough, otherwise installed or built.
 
 PostgreSQL and Redis come from the machine's packages; Pulumi, its language host and the Kubernetes
-binaries are built from pinned Go modules (sandbox/toolchain/*/go.sum) into a per-user cache whose
+binaries are built from pinned Go modules (sandbox/toolchain/*/, each with its build.sh) into a per-user cache whose
 directories are named by the content they were built from. Only an installed Pulumi takes a build's place.
 """
 
@@ -13,9 +13,9 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from sandbox.locks import exclusive
 from sandbox.progress import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 Tools = dict[str, Path]
 
@@ -37,77 +37,17 @@ MINIMUM_REDIS = (7,)
 POSTGRESQL_PROGRAMS = ("postgres", "initdb", "pg_ctl", "pg_basebackup", "pg_isready", "psql", "pg_dump", "pg_restore")
 
 _HEARTBEAT = 15  # seconds between signs of life during a build
-_COLD_BUILD_SPACE = 6 * 2**30  # modules 2.3 GB, compiler cache 3 GB, binaries 0.4 GB
-_WARM_BUILD_SPACE = 2**30
+_FIRST_BUILD_SPACE = 6 * 2**30  # modules 2.3 GB, compiler cache 3 GB, binaries 0.4 GB
+_FURTHER_BUILD_SPACE = 2**30
 
 
-@dataclass(frozen=True)
-class Build:
-    """One Go module under sandbox/toolchain: what it yields, as {name built: name installed}, and how."""
-
-    module: str
-    version_of: str
-    binaries: Mapping[str, str]
-    packages: Sequence[str]
-    flags: Sequence[str]
-
-    @property
-    def source(self) -> Path:
-        return SOURCES / self.module
-
-    def version(self) -> str:
-        """Read which version of its main dependency the module pins."""
-        pattern = rf"^\s*(?:require )?{re.escape(self.version_of)} v(\S+)"
-        found = re.search(pattern, (self.source / "go.mod").read_text(), re.MULTILINE)
-        if not found:
-            raise SandboxError(f"{self.source}/go.mod does not require {self.version_of}; restore the committed file")
-        return found[1]
-
-    def arguments(self) -> list[str]:
-        version = self.version()
-        major, minor, *_ = version.split(".")
-        return [flag.format(version=version, major=major, minor=minor) for flag in self.flags]
-
-    def key(self) -> str:
-        """Hash what the binaries are made of: sources, flags, compiler."""
-        digest = hashlib.sha256()
-        for path in sorted(path for path in self.source.rglob("*") if path.is_file()):
-            digest.update(f"{path.relative_to(self.source)}\0".encode() + path.read_bytes() + b"\0")
-        digest.update("\0".join([*self.arguments(), *self.packages, _go_version(self.source)]).encode())
-        return digest.hexdigest()
-
-    def directory(self) -> Path:
-        return cache() / self.key() / "bin"
-
-
-_PULUMI_SDK = "github.com/pulumi/pulumi/sdk/v3"
-_EXEC_SHIM = "pulumi-language-python-exec"
-_KUBERNETES_VERSION = "-X k8s.io/component-base/version."
-
-PULUMI = Build(
-    "pulumi",
-    _PULUMI_SDK,
-    # In one directory: the CLI warns about a language host that does not lie beside it.
-    {"pulumi": "pulumi", "language-host": "pulumi-language-python"},
-    ["tool", "./language-host"],
-    ["-tags=osusergo,grpcnotrace", f"-ldflags=-s -w -X {_PULUMI_SDK}/go/common/version.Version=v{{version}}"],
-)
-KUBERNETES = Build(
-    "kubernetes",
-    "k8s.io/kubernetes",
-    {"server": "etcd", **{name: name for name in ("kube-apiserver", "kube-controller-manager", "kubectl")}},
-    ["tool"],
-    [
-        f"-ldflags=-s -w {_KUBERNETES_VERSION}gitVersion=v{{version}} "
-        f"{_KUBERNETES_VERSION}gitMajor={{major}} {_KUBERNETES_VERSION}gitMinor={{minor}}"
-    ],
-)
+MODULES = ("pulumi", "kubernetes")
 
 
 def tools() -> Tools:
     """Path of every tool by name, when all are there; SandboxError says what to do otherwise."""
-    found, packages, builds = _find()
-    if missing := [*packages, *(build.module for build in builds)]:
+    found, packages, modules = _find()
+    if missing := [*packages, *modules]:
         names = ", ".join(sorted(missing))
         raise SandboxError(f"the sandbox's tools are not complete (missing: {names}); run `make up`, which gets them")
     return found
@@ -115,11 +55,11 @@ def tools() -> Tools:
 
 def ensure(report: Callable[[str], None]) -> Tools:
     """As `tools`, after installing or building what is missing."""
-    _, packages, builds = _find()
+    _, packages, modules = _find()
     if packages:
         _install_packages(packages, report)
-    for build in builds:
-        _build(build, report)
+    for module in modules:
+        _build(module, report)
     return tools()
 
 
@@ -127,18 +67,25 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "meetinity-data" / "toolchain"
 
 
-def _find() -> tuple[Tools, list[str], list[Build]]:
-    """Find the tools there are, the packages that are missing, and the builds."""
-    found, builds = _installed_pulumi(), []
-    for build in [KUBERNETES] if found else [PULUMI, KUBERNETES]:
-        if build.directory().is_dir():
-            found |= {path.name: path for path in build.directory().iterdir()}
-        else:
-            builds.append(build)
+def built(module: str) -> Path:
+    """Where a module's programs are once it was built: named by its sources, which say how, and by the compiler."""
+    digest = hashlib.sha256(_go_version(SOURCES / module).encode())
+    for path in sorted(path for path in (SOURCES / module).rglob("*") if path.is_file()):
+        digest.update(f"\0{path.relative_to(SOURCES)}\0".encode() + path.read_bytes())
+    return cache() / digest.hexdigest() / "bin"
+
+
+def _find() -> tuple[Tools, list[str], list[str]]:
+    """Find the tools there are, the packages that are missing, and the modules that are not built."""
+    found = _installed_pulumi()
+    directories = {module: built(module) for module in MODULES if not (found and module == "pulumi")}
     installed = {name: look() for name, (_, look) in _PACKAGES.items()}
+    for directory in directories.values():
+        found |= {path.name: path for path in directory.glob("*")}
     for programs in installed.values():
         found |= programs
-    return found, [name for name, programs in installed.items() if not programs], builds
+    missing = [module for module, directory in directories.items() if not directory.is_dir()]
+    return found, [name for name, programs in installed.items() if not programs], missing
 
 
 def _run(*command: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -163,6 +110,9 @@ def _new_enough(program: Path | None, minimum: tuple[int, ...], argument: str) -
         version = program and re.search(r"(\d+)\.(\d+)", _run(program, argument, timeout=20).stdout)
         return bool(version) and tuple(map(int, version.groups())) >= minimum  # type: ignore[union-attr]
     return False
+
+
+_EXEC_SHIM = "pulumi-language-python-exec"
 
 
 def _installed_pulumi() -> Tools:
@@ -223,10 +173,6 @@ def _install_packages(packages: Sequence[str], report: Callable[[str], None]) ->
 # Builds
 
 
-def _go(*arguments: object, directory: Path) -> subprocess.CompletedProcess[str]:
-    return _run("go", *arguments, cwd=directory, env=_go_environment())
-
-
 def _go_environment() -> dict[str, str]:
     return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
 
@@ -237,7 +183,7 @@ def _go_version(directory: Path) -> str:
     advice = f"install Go {minimum} or newer (https://go.dev/dl), then run `make up` again"
     if not shutil.which("go"):
         raise SandboxError(f"Go is needed to build the sandbox's tools, and `go` is not on PATH: {advice}")
-    done = _go("env", "GOVERSION", directory=directory)
+    done = _run("go", "env", "GOVERSION", cwd=directory, env=_go_environment())
     version = re.match(r"go(\d+)\.(\d+)", done.stdout)
     if done.returncode or not version:
         raise SandboxError(f"`go env` failed: {_reason(done.stderr)}; {advice}")
@@ -246,24 +192,26 @@ def _go_version(directory: Path) -> str:
     return done.stdout.strip()
 
 
-def _build(build: Build, report: Callable[[str], None]) -> None:
+def _build(module: str, report: Callable[[str], None]) -> None:
     """Build into a temporary directory and rename it: a killed build leaves nothing that looks finished.
 
     One build at a time per cache: a second one waits, then finds the work done.
     """
-    target = build.directory().parent
+    target = built(module).parent
+    told = "process {} is building the tools; waiting for it"
     try:
         cache().mkdir(parents=True, exist_ok=True)
-        told = "process {} is building the tools; waiting for it"
         with exclusive(cache() / "lock", lambda holder: report(told.format(holder))):
             if target.exists():
                 return
-            _require_space(build)
+            needed = _FURTHER_BUILD_SPACE if any(cache().glob("[0-9a-f]*/bin")) else _FIRST_BUILD_SPACE
+            if shutil.disk_usage(cache()).free < needed:
+                raise _disk_full(needed)
             for leftover in cache().glob(".building-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
-            temporary = cache() / f".building-{build.module}"
+            temporary = cache() / f".building-{module}"
             (temporary / "bin").mkdir(parents=True)
-            _compile(build, temporary, report)
+            _compile(module, temporary, report)
             temporary.rename(target)
     except OSError as error:
         if error.errno == errno.ENOSPC:
@@ -271,21 +219,20 @@ def _build(build: Build, report: Callable[[str], None]) -> None:
         raise SandboxError(f"cannot write to {cache()}: {error.strerror}") from error
 
 
-def _compile(build: Build, directory: Path, report: Callable[[str], None]) -> None:
-    names = ", ".join(build.binaries.values())
-    report(f"building {names} {build.version()}")
+def _compile(module: str, directory: Path, report: Callable[[str], None]) -> None:
+    report(f"building {module} from sandbox/toolchain/{module}")
     started = time.monotonic()
     log = directory / "build.log"
-    command = ["go", "build", "-v", "-mod=readonly", "-buildvcs=false", "-trimpath", *build.arguments()]
-    command += ["-o", f"{directory / 'bin'}{os.sep}", *build.packages]
+    command = ["sh", "build.sh", str(directory / "bin")]
     with log.open("w") as output:
         process = subprocess.Popen(
             command,
-            cwd=build.source,
+            cwd=SOURCES / module,
             env=_go_environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            process_group=0,
         )
         try:
             while process.poll() is None:
@@ -293,37 +240,19 @@ def _compile(build: Build, directory: Path, report: Callable[[str], None]) -> No
                     process.wait(_HEARTBEAT)
                     break
                 steps = f"{len(log.read_text().splitlines())} modules and packages so far"
-                report(f"building {names} … {duration(time.monotonic() - started)}, {steps}")
+                report(f"building {module} … {duration(time.monotonic() - started)}, {steps}")
         finally:
             if process.poll() is None:
-                process.terminate()
+                os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
     if process.returncode:
         said = log.read_text()
-        raise _disk_full() if "no space left" in said else SandboxError(f"building {names} failed: {_reason(said)}")
-    for built, installed in build.binaries.items():
-        (directory / "bin" / built).rename(directory / "bin" / installed)
-    if build is PULUMI:
-        # The language host looks for the shim beside itself; it comes in the SDK's module.
-        listing = _go("list", "-mod=readonly", "-m", "-f", "{{.Dir}}", _PULUMI_SDK, directory=build.source)
-        if listing.returncode:
-            raise SandboxError(f"cannot find the Pulumi SDK's module: {_reason(listing.stderr)}")
-        shim = Path(listing.stdout.strip()) / "python" / "cmd" / _EXEC_SHIM
-        (directory / "bin" / _EXEC_SHIM).write_bytes(shim.read_bytes())  # not its mode: modules are read-only
-        (directory / "bin" / _EXEC_SHIM).chmod(0o755)
+        raise _disk_full() if "no space left" in said else SandboxError(f"building {module} failed: {_reason(said)}")
     log.unlink()
-    report(f"built {names} in {duration(time.monotonic() - started)}")
+    report(f"built {module} in {duration(time.monotonic() - started)}")
 
 
-def _require_space(build: Build) -> None:
-    modules = Path(_go("env", "GOMODCACHE", directory=build.source).stdout.strip())
-    downloaded = (modules / f"{build.version_of}@v{build.version()}").exists()
-    needed = _WARM_BUILD_SPACE if downloaded else _COLD_BUILD_SPACE
-    if shutil.disk_usage(cache()).free < needed:
-        raise _disk_full(needed)
-
-
-def _disk_full(needed: int = _COLD_BUILD_SPACE) -> SandboxError:
+def _disk_full(needed: int = _FIRST_BUILD_SPACE) -> SandboxError:
     return SandboxError(
         f"not enough room to build the sandbox's tools in {cache()}: {needed / 2**30:.0f} GB are needed, "
         f"{shutil.disk_usage(cache()).free / 2**30:.1f} GB are free; make room (or set XDG_CACHE_HOME), then try again"
