@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
-import signal
 import subprocess
 import threading
 import time
@@ -177,34 +175,34 @@ class Stack(Platform):
         thread.start()
         return thread
 
-    def killed(self, *arguments: str, after: int) -> str | None:
-        """Kill a Pulumi command with SIGKILL once `after` more resources were done; None when it ended before.
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """SIGKILL to the CLI alone; whatever it leaves behind ends by itself."""
+        left = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+        assert not psutil.wait_procs(left, 10)[1], "what a killed Pulumi leaves behind does not end"
 
-        Returns what it was doing then. Waits for the processes that it leaves behind.
+    def killed(self, *arguments: str, after: int) -> str | None:
+        """Kill a Pulumi command once `after` more resources were done; None when it ended before.
+
+        Returns what it had begun last.
         """
         log = self.directory / "events.json"
         log.unlink(missing_ok=True)
-        process = self.background(*arguments, "--event-log", str(log))
-        done = re.compile(r'^\{[^{]*"resOutputsEvent":\{"metadata":\{"op":"(create|delete)"', re.MULTILINE)
-        with process:
+        event = r'^\{[^{]*"%s":\{"metadata":\{"op":"(?:create|delete)","urn":"([^"]*)"'
+        begun, done = (re.compile(event % name, re.MULTILINE) for name in ("resourcePreEvent", "resOutputsEvent"))
+        with self.background(*arguments, "--event-log", str(log)) as process:
             reader = self.reading(process, [])
-            while process.poll() is None:
+            killed = False
+            while process.poll() is None and not killed:
                 text = log.read_text() if log.exists() else ""
                 if len(done.findall(text)) >= after:
-                    left = psutil.Process(process.pid).children(recursive=True)
-                    os.kill(process.pid, signal.SIGKILL)
-                    process.wait()
-                    _, still = psutil.wait_procs(left, 10)
-                    assert not still, "what a killed Pulumi leaves behind does not end"
-                    reader.join()
-                    started = re.findall(
-                        r'"resourcePreEvent":\{"metadata":\{"op":"(?:create|delete)","urn":"([^"]*)"', text
-                    )
-                    return started[-1].split("::")[-1]
+                    self.kill(process)
+                    killed = True
                 time.sleep(0.01)
             reader.join()
-            assert process.returncode == 0
-        return None
+        assert killed or process.returncode == 0
+        return begun.findall(text)[-1].split("::")[-1] if killed else None
 
     def recover(self) -> int:
         """What docs/runbook.md says under "An update was interrupted"; how many creations were taken into the state."""
@@ -223,13 +221,11 @@ class Stack(Platform):
         """What docs/runbook.md says under "Something already exists": import what the state lacks."""
         everything, wanted = self.directory / "creates.json", self.directory / "adopt.json"
         self.documented("pulumi preview --import-file FILE", "--import-file", str(everything))
-        found = []
-        for each in json.loads(everything.read_text())["resources"]:
-            lacking = self.existing() - self.given - self.recorded()
-            ids = [id_ for kind, id_ in lacking if kind == each["type"] and id_ == each["name"]]
-            found += [{**each, "id": id_} for id_ in ids]
-        assert found, everything.read_text()
-        wanted.write_text(json.dumps({**json.loads(everything.read_text()), "resources": found}))
+        ids = dict(self.existing() - self.given - self.recorded())
+        creates = json.loads(everything.read_text())
+        found = [{**each, "id": id_} for kind, id_ in ids for each in creates["resources"] if each["type"] == kind]
+        assert len(found) == len(ids) == 1, (ids, creates)
+        wanted.write_text(json.dumps({**creates, "resources": found}))
         self.documented(
             "pulumi import --yes --skip-preview --generate-code=false --protect=false --file FILE",
             "--file",

@@ -125,7 +125,11 @@ def test_of_two_ups_at_once_one_is_told(stack: Stack) -> None:
 def test_a_lock_whose_owner_is_dead_is_released_by_make_up(stack: Stack) -> None:
     stack.change_database(backupRetentionPeriod=12)
     with scenario(stack, "a .pulumi lock left behind", refreshed=False) as found:
-        assert stack.killed("up", "--yes", "--skip-preview", after=0)
+        faults.add(stack.instance, "slow", "rds:ModifyDBCluster", seconds=3)
+        with stack.background("up", "--yes", "--skip-preview") as process:
+            struck(stack)
+            stack.kill(process)
+        faults.clear(stack.instance)
         found.times = 1
         lines: list[str] = []
         assert stacks.deploy(stack.environment, lines.append, stack.directory) == 0
