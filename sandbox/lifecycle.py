@@ -25,6 +25,7 @@ from sandbox.locks import exclusive
 from sandbox.node import kubelet, pods
 from sandbox.ports import require_free
 from sandbox.progress import duration
+from sandbox.stack import backend_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,7 +128,7 @@ def variables(instance: Instance) -> dict[str, str]:
         "PATH": os.pathsep.join([*path, *inherited]),
         NAME_VARIABLE: instance.name,
         "PULUMI_HOME": str(instance.state / "pulumi"),
-        "PULUMI_BACKEND_URL": f"file://{instance.state / 'backend'}",
+        "PULUMI_BACKEND_URL": backend_url(instance.state / "backend"),
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

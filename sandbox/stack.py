@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import yaml
@@ -23,6 +24,11 @@ Use it:   source sandbox/activate      then pulumi, kubectl, aws, psql and redis
 Look:     make status
 Stop:     make down                    (the data stays; make up goes on from there)
 """
+
+
+def backend_url(directory: Path) -> str:
+    """A Pulumi backend in a directory, without files of metadata: a Pulumi killed over one cannot read its state."""
+    return f"file://{directory}?metadata=skip"
 
 
 def program(environment: Mapping[str, str]) -> Path:
@@ -61,7 +67,7 @@ def deploy(environment: Mapping[str, str], report: Callable[[str], None], direct
     A lock that a killed Pulumi left behind is released; SandboxError says that another one is at work on the stack.
     """
     select(LOCAL, environment, directory)
-    locks = Path(environment["PULUMI_BACKEND_URL"].removeprefix("file://")) / ".pulumi" / "locks"
+    locks = Path(urlsplit(environment["PULUMI_BACKEND_URL"]).path) / ".pulumi" / "locks"
     for lock in locks.glob(f"*/*/{LOCAL}/*.json"):
         holder = int(json.loads(lock.read_text())["pid"])
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -102,7 +108,7 @@ def scratch_project(instance: Instance, stack: str, environment: Mapping[str, st
     for key in ("secretsprovider", "encryptedkey"):
         settings.pop(key, None)
     (directory / source.name).write_text(yaml.safe_dump(settings))
-    return directory, {**environment, "PULUMI_BACKEND_URL": f"file://{directory / 'backend'}"}
+    return directory, {**environment, "PULUMI_BACKEND_URL": backend_url(directory / "backend")}
 
 
 def _keys(value: object) -> set[str]:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -134,8 +135,8 @@ class Stack(Platform):
     def change_database(self, **settings: Any) -> None:
         self.configure(lambda config: config.setdefault("database", {}).update(settings))
 
-    def release(self, tag: str, upgrade: str) -> None:
-        """Put an image of the example service with one migration more into the stack file."""
+    def release(self, tag: str, upgrade: str) -> Path:
+        """Put an image of the example service with one migration more into the stack file; the migration."""
         with self.database() as database:
             ((previous,),) = database.execute("SELECT version_num FROM alembic_version").fetchall()
         content = self.directory / "service"
@@ -144,13 +145,15 @@ class Stack(Platform):
             if source.is_file() and "__pycache__" not in source.parts and not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(source.read_bytes())
-        (content / "versions" / f"{tag}.py").write_text(
+        migration = content / "versions" / f"{tag}.py"
+        migration.write_text(
             f'"""Made by a test."""\nfrom alembic import op\n\nrevision, down_revision = "{tag}", "{previous}"\n\n\n'
             f"def upgrade():\n    {upgrade}\n"
         )
         reference = f"meetinity/example-service:{tag}"
         images.add(self.instance, reference, content)
         self.configure(lambda config: config["migrations"][0].update(image=reference))
+        return migration
 
     def background(self, *arguments: str) -> subprocess.Popen[str]:
         """A Pulumi command that is watched while it works."""
@@ -158,7 +161,7 @@ class Stack(Platform):
             ["pulumi", *arguments, "--non-interactive"],
             executable=stack.program(self.environment),
             cwd=self.directory,
-            env=self.environment,
+            env={**self.environment, "PULUMI_DEBUG_COMMANDS": "1"},  # --event-log is one
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -192,7 +195,8 @@ class Stack(Platform):
         event = r'^\{[^{]*"%s":\{"metadata":\{"op":"(?:create|delete)","urn":"([^"]*)"'
         begun, done = (re.compile(event % name, re.MULTILINE) for name in ("resourcePreEvent", "resOutputsEvent"))
         with self.background(*arguments, "--event-log", str(log)) as process:
-            reader = self.reading(process, [])
+            said: list[str] = []
+            reader = self.reading(process, said)
             killed = False
             while process.poll() is None and not killed:
                 text = log.read_text() if log.exists() else ""
@@ -201,7 +205,7 @@ class Stack(Platform):
                     killed = True
                 time.sleep(0.01)
             reader.join()
-        assert killed or process.returncode == 0
+        assert killed or process.returncode == 0, said
         return begun.findall(text)[-1].split("::")[-1] if killed else None
 
     def recover(self) -> int:

@@ -70,6 +70,19 @@ def test_the_cluster_breaks_during_a_migration(stack: Stack, part: str) -> None:
         assert applied(stack, tag) == 1
 
 
+def test_a_migration_that_fails_can_be_mended(stack: Stack) -> None:
+    with scenario(stack, "a migration that fails", refreshed=False) as found:
+        broken = stack.release("broken", 'op.execute("INSERT INTO no_such_table VALUES (1)")')
+        assert 'relation "no_such_table" does not exist' in stack.up(check=False)
+        assert stack.code != 0
+        broken.unlink()
+        stack.release("mended", "op.execute(\"INSERT INTO categories (name) VALUES ('mended')\")")
+        stack.up()
+        assert applied(stack, "mended") == 1
+        found.times = 1
+        found.outcome = "up failed and said why, the next succeeded"
+
+
 def test_the_writer_is_killed_during_an_up(stack: Stack) -> None:
     stack.change_database(backupRetentionPeriod=9, instanceCount=3)
     with scenario(stack, "PostgreSQL writer killed during an up") as found:
