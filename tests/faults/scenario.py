@@ -183,7 +183,8 @@ class Stack(Platform):
         left = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
-        assert not psutil.wait_procs(left, 10)[1], "what a killed Pulumi leaves behind does not end"
+        _, still = psutil.wait_procs(left, 30)
+        assert not still, f"a killed Pulumi left {[each.cmdline() for each in still]}"
 
     def killed(self, *arguments: str, after: int) -> str | None:
         """Kill a Pulumi command once `after` more resources were done; None when it ended before.
@@ -245,7 +246,7 @@ class Stack(Platform):
 
     def find_id(self, resource: Mapping[str, Any]) -> str | None:
         """The id of what a resource's creation left, by the runbook's table; None when there is nothing."""
-        kind, inputs = resource["type"], resource["inputs"]
+        kind, inputs = resource["type"], resource.get("inputs", {})
         existing = self.existing()
         if kind == "aws:ec2/securityGroup:SecurityGroup":
             groups = self.client("ec2").describe_security_groups()["SecurityGroups"]
