@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from policies.rule import Finding, Resource, ResourceRule, Rule, StackRule, Terms
+from policies.stores import REFUSED, UNRULED_STORES
 from policies.tokens import (
     BACKUP_PLAN,
     BACKUP_SELECTION,
     BACKUP_VAULT,
     CLUSTER,
     CLUSTER_SNAPSHOT,
+    CLUSTER_SNAPSHOT_COPY,
     GLOBAL_CLUSTER,
-    KEY,
+    KEYS,
+    RANDOM,
     REPLICATION_GROUP,
-    UNCOVERED_STORES,
 )
-from policies.value import Undecided, Value, at_least, is_false, is_number, is_true, require
+from policies.value import Undecided, Value, at_least, between, is_false, is_text, is_true, require
 from policies.windows import daily_minutes, weekly_minutes
 
-# A suffix that two deletions do not share: eight hexadecimal digits or more, as a random id or a time gives.
-_VARYING = re.compile(r".*-[0-9a-f]{8,}")
+_LONGEST_DAYS = 35
+# API: the shortest window, rds PreferredBackupWindow and elasticache SnapshotWindow.
+_AURORA_MINUTES = 30
+_REDIS_MINUTES = 60
 
 
-def _named_apart(snapshot: Value) -> Iterable[Finding]:
-    return require(
-        snapshot,
-        lambda given: isinstance(given, str) and _VARYING.fullmatch(given) is not None,
-        "a name with a varying suffix of at least 8 hexadecimal digits is asked for",
-    )
+def _named_apart(store: Resource, resources: Sequence[Resource], _: Terms) -> Iterator[Finding]:
+    """By where the name comes from, not by its looks: a date or a version looks random and comes twice."""
+    name = store["finalSnapshotIdentifier"]
+    if name.absent:
+        yield f"{name.path} is not set; a name from a random resource is asked for"
+        return
+    sources = store.uses.get(name.path, frozenset())
+    random = [each for each in resources if each.type in RANDOM and each.urn in sources]
+    if not random:
+        yield f"{name.path} is {name.shown}, which comes from no random resource of this stack"
+    elif all(each["keepers"].raw in (None, {}) for each in random):
+        names = ", ".join(each.name for each in random)
+        yield f"{name.path} comes from {names}, which has no keepers: a store that replaces this one would ask for it"
+    twins = [
+        each.name for each in resources
+        if each.type == store.type and each.urn != store.urn and not name.unknown
+        and each["finalSnapshotIdentifier"].raw == name.raw
+    ]  # fmt: skip
+    if twins:
+        yield f"{name.path} is {name.shown}, which {', '.join(twins)} asks for too"
 
 
-def _windows_apart(backup: Value, maintenance: Value) -> Iterator[Finding]:
+def _windows_apart(backup: Value, maintenance: Value, shortest: int) -> Iterator[Finding]:
     daily, weekly = daily_minutes(_raw(backup)), weekly_minutes(_raw(maintenance))
-    yield from require(backup, lambda _: daily is not None, "a window hh:mm-hh:mm is asked for")
-    yield from require(maintenance, lambda _: weekly is not None, "a window ddd:hh:mm-ddd:hh:mm is asked for")
+    long_enough = f"of {shortest} minutes or more is asked for"
+    yield from require(
+        backup, lambda _: daily is not None and len(daily) >= 7 * shortest, f"a window hh:mm-hh:mm {long_enough}"
+    )
+    yield from require(
+        maintenance, lambda _: weekly is not None and len(weekly) >= shortest,
+        f"a window ddd:hh:mm-ddd:hh:mm {long_enough}",
+    )  # fmt: skip
     if daily and weekly and daily & weekly:
         yield f"{backup.path} {backup.bare} meets {maintenance.path} {maintenance.bare}; they must be apart"
 
@@ -50,19 +74,17 @@ def _protected(resource: Resource, _: Terms) -> Iterator[Finding]:
         yield "the resource option protect is not set; what holds data must carry it"
 
 
-def _plan_covers_stores(resources: Sequence[Resource], terms: Terms) -> Iterator[tuple[Resource | None, Finding]]:
-    stores = [each for each in resources if each.type == CLUSTER]
+def _planned(resource: Resource, resources: Sequence[Resource], terms: Terms) -> Iterator[Finding]:
+    if resource.type == BACKUP_PLAN:
+        yield from _kept_long_enough(resource, terms["floor"])
+        return
     plans = {each.urn: each for each in resources if each.type == BACKUP_PLAN}
-    for plan in plans.values():
-        yield from ((plan, finding) for finding in _kept_long_enough(plan, terms["floor"]))
-    selections = [each for each in resources if each.type == BACKUP_SELECTION]
-    for store in stores:
-        doubts: list[str] = []
-        if not any(_selects(selection, store, plans, doubts) for selection in selections):
-            if doubts:
-                yield store, Undecided(" and ".join(doubts))
-            else:
-                yield store, "no AWS Backup selection of a plan in this stack names it"
+    doubts: list[str] = []
+    if not any(_selects(each, resource, plans, doubts) for each in resources if each.type == BACKUP_SELECTION):
+        if doubts:
+            yield Undecided(" and ".join(doubts))
+        else:
+            yield "no AWS Backup selection of a plan in this stack names it"
 
 
 def _kept_long_enough(plan: Resource, floor: int) -> Iterator[Finding]:
@@ -81,14 +103,20 @@ def _selects(selection: Resource, store: Resource, plans: dict[str, Resource], d
         if plan_id.unknown and plans:
             doubts.append(f"planId of {selection.name}")
         return False
-    if store.urn in selection.uses.get("resources", frozenset()):
+    if not _names(selection["resources"], selection, store, doubts):
+        return False
+    before = len(doubts)
+    return not _names(selection["notResources"], selection, store, doubts) and len(doubts) == before
+
+
+def _names(arns: Value, selection: Resource, store: Resource, doubts: list[str]) -> bool:
+    if store.urn in selection.uses.get(arns.path, frozenset()):
         return True
-    resources = selection["resources"]
-    if resources.unknown or any(each.unknown for each in resources.each()):
-        doubts.append(f"resources of {selection.name}")
+    if arns.unknown or any(each.unknown for each in arns.each()):
+        doubts.append(f"{arns.path} of {selection.name}")
         return False
     arn = _raw(store["arn"])
-    return any(each.known == arn or each.known == "*" for each in resources.each() if arn)
+    return any(each.known == "*" or (arn and each.known == arn) for each in arns.each())
 
 
 def _tags_copied(properties: Any, _: Terms) -> bool:
@@ -98,8 +126,19 @@ def _tags_copied(properties: Any, _: Terms) -> bool:
     return True
 
 
-def _uncovered(resource: Resource, _: Terms) -> Iterator[Finding]:
-    yield f"no rule of this pack vouches for {resource.type}"
+def _final_snapshot(resource: Resource, _: Terms) -> Iterable[Finding]:
+    named = is_text(resource["finalSnapshotIdentifier"], "a name is asked for")
+    # Of a replication group the name is the switch.
+    return named if resource.type == REPLICATION_GROUP else chain(is_false(resource["skipFinalSnapshot"]), named)
+
+
+def _kept_points(vault: Resource, _: Terms) -> Iterable[Finding]:
+    emptied = vault["forceDestroy"]
+    return () if emptied.absent else is_false(emptied)
+
+
+def _not_covered(resource: Resource, _: Terms) -> Iterator[Finding]:
+    yield f"a {resource.type} cannot pass: {REFUSED[resource.type]}"
 
 
 RULES: tuple[Rule, ...] = (
@@ -114,29 +153,17 @@ RULES: tuple[Rule, ...] = (
         # The provider fills in AWS's default of 1 before a rule sees it: no floor may admit what nobody has chosen.
         options={"floor": {"description": "days", "type": "integer", "minimum": 2, "maximum": 35, "default": 14}},
         types=(CLUSTER,),
-        check=lambda it, terms: require(
-            it["backupRetentionPeriod"],
-            lambda given: is_number(given) and terms["floor"] <= given <= 35,
-            f"{terms['floor']} to 35 days are asked for",
-        ),
+        check=lambda it, terms: between(it["backupRetentionPeriod"], terms["floor"], _LONGEST_DAYS, "days"),
     ),
     ResourceRule(
         name="aurora-final-snapshot-taken",
         requires="Aurora leaves a final snapshot when a cluster is deleted or replaced",
-        why="It is the last copy of the data that a mistaken deletion leaves.",
-        fix="set skipFinalSnapshot to false",
+        why="It is the last copy of the data that a mistaken deletion leaves. Without a name the deletion fails when "
+        "it runs, and the way out is to skip the snapshot.",
+        fix="set skipFinalSnapshot to false, and finalSnapshotIdentifier",
         severity="critical",
         types=(CLUSTER,),
-        check=lambda it, _: is_false(it["skipFinalSnapshot"]),
-    ),
-    ResourceRule(
-        name="aurora-final-snapshot-named-apart",
-        requires="Aurora's final snapshot has a name, and never the same one twice",
-        why="Without a name the deletion fails only when it runs; with a constant one the second deletion collides.",
-        fix="end finalSnapshotIdentifier in a RandomId's hex that changes with whatever replaces the cluster",
-        severity="high",
-        types=(CLUSTER,),
-        check=lambda it, _: _named_apart(it["finalSnapshotIdentifier"]),
+        check=_final_snapshot,
     ),
     ResourceRule(
         name="aurora-automated-backups-kept",
@@ -165,7 +192,9 @@ RULES: tuple[Rule, ...] = (
         fix="set preferredBackupWindow and preferredMaintenanceWindow apart from each other",
         severity="medium",
         types=(CLUSTER,),
-        check=lambda it, _: _windows_apart(it["preferredBackupWindow"], it["preferredMaintenanceWindow"]),
+        check=lambda it, _: _windows_apart(
+            it["preferredBackupWindow"], it["preferredMaintenanceWindow"], _AURORA_MINUTES
+        ),
     ),
     ResourceRule(
         name="aurora-deletion-protection",
@@ -187,11 +216,7 @@ RULES: tuple[Rule, ...] = (
         controls=("ElastiCache.1",),
         options={"floor": {"description": "days", "type": "integer", "minimum": 1, "maximum": 35, "default": 7}},
         types=(REPLICATION_GROUP,),
-        check=lambda it, terms: require(
-            it["snapshotRetentionLimit"],
-            lambda given: is_number(given) and terms["floor"] <= given <= 35,
-            f"{terms['floor']} to 35 days are asked for",
-        ),
+        check=lambda it, terms: between(it["snapshotRetentionLimit"], terms["floor"], _LONGEST_DAYS, "days"),
     ),
     ResourceRule(
         name="redis-windows-apart",
@@ -200,16 +225,27 @@ RULES: tuple[Rule, ...] = (
         fix="set snapshotWindow and maintenanceWindow apart from each other",
         severity="medium",
         types=(REPLICATION_GROUP,),
-        check=lambda it, _: _windows_apart(it["snapshotWindow"], it["maintenanceWindow"]),
+        check=lambda it, _: _windows_apart(it["snapshotWindow"], it["maintenanceWindow"], _REDIS_MINUTES),
     ),
     ResourceRule(
-        name="redis-final-snapshot-named-apart",
-        requires="ElastiCache leaves a final snapshot, and never under the same name twice",
-        why="Without a name there is silently none; with a constant one the second deletion collides.",
-        fix="end finalSnapshotIdentifier in a RandomId's hex that changes with whatever replaces the group",
-        severity="high",
+        name="redis-final-snapshot-taken",
+        requires="ElastiCache leaves a final snapshot when a group is deleted or replaced",
+        why="Without a name there is silently none.",
+        fix="set finalSnapshotIdentifier",
+        severity="critical",
         types=(REPLICATION_GROUP,),
-        check=lambda it, _: _named_apart(it["finalSnapshotIdentifier"]),
+        check=_final_snapshot,
+    ),
+    StackRule(
+        name="final-snapshot-named-apart",
+        requires="No two final snapshots ask for the same name, not even a store's and its successor's",
+        why="The second deletion collides with the first one's snapshot and fails, or is run again without one.",
+        fix="end finalSnapshotIdentifier in a RandomId's hex, with keepers that change with whatever replaces the "
+        "store",
+        severity="high",
+        types=(CLUSTER, REPLICATION_GROUP),
+        sees=RANDOM,
+        check=_named_apart,
     ),
     ResourceRule(
         name="data-protected",
@@ -217,7 +253,16 @@ RULES: tuple[Rule, ...] = (
         why="ElastiCache has no deletion protection of its own, and Aurora's lets a replacement begin.",
         fix="set the resource option protect, or exempt the resource that is retired, with a date",
         severity="critical",
-        types=(CLUSTER, GLOBAL_CLUSTER, REPLICATION_GROUP, CLUSTER_SNAPSHOT, BACKUP_VAULT, KEY, *UNCOVERED_STORES),
+        types=(
+            CLUSTER,
+            GLOBAL_CLUSTER,
+            REPLICATION_GROUP,
+            CLUSTER_SNAPSHOT,
+            CLUSTER_SNAPSHOT_COPY,
+            BACKUP_VAULT,
+            *KEYS,
+            *UNRULED_STORES,
+        ),
         check=_protected,
     ),
     StackRule(
@@ -229,16 +274,26 @@ RULES: tuple[Rule, ...] = (
         level="disabled",
         controls=("CKV2_AWS_8",),
         options={"floor": {"description": "days", "type": "integer", "minimum": 1, "default": 35}},
-        types=(CLUSTER, BACKUP_PLAN, BACKUP_SELECTION),
-        check=_plan_covers_stores,
+        types=(CLUSTER, BACKUP_PLAN),
+        sees=(BACKUP_SELECTION,),
+        check=_planned,
+    ),
+    ResourceRule(
+        name="backup-vault-kept",
+        requires="A backup vault is not emptied to be deleted",
+        why="forceDestroy deletes every recovery point on the way.",
+        fix="take forceDestroy out",
+        severity="critical",
+        types=(BACKUP_VAULT,),
+        check=_kept_points,
     ),
     ResourceRule(
         name="stores-covered",
-        requires="Data is kept only in kinds of store that this pack has rules for",
+        requires="Data is kept, and carried, only by kinds of resource that this pack has rules for",
         why="A store that no rule looks at passes every rule.",
         fix="use Aurora or a replication group, or add rules for the new kind first",
         severity="high",
-        types=UNCOVERED_STORES,
-        check=_uncovered,
+        types=tuple(REFUSED),
+        check=_not_covered,
     ),
 )

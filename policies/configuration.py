@@ -44,7 +44,16 @@ def load(path: Path) -> dict[str, Setting]:
     problems = list(_problems(given))
     if problems:
         raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems))
-    return {rule.name: _setting(rule, given.get(rule.name, {})) for rule in RULES}
+    settings = {rule.name: _setting(rule, given.get(rule.name, {})) for rule in RULES}
+    problems = [
+        f"{name}.exemptions: {each.refused}"
+        for name, setting in settings.items()
+        for each in Terms(options=setting.options, today=date.min).exemptions
+        if each.last_day is None
+    ]
+    if problems:
+        raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems))
+    return settings
 
 
 def for_environment(environment: str) -> dict[str, Setting]:

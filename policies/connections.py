@@ -1,20 +1,28 @@
-"""Connections: the Secrets that carry credentials, who may read them, and where credentials must not be."""
+"""Connections: the Secrets that carry credentials, and where credentials must not be."""
 
 from __future__ import annotations
 
-import re
+import base64
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from policies.credentials import (
+    is_about,
+    is_literal,
+    lines_with_credential,
+    names_credential,
+    tells_credential,
+    words_with_credential,
+)
 from policies.rule import Finding, Resource, ResourceRule, Rule, StackRule, Terms
 from policies.tokens import (
     CLUSTER,
-    CLUSTER_ROLE,
-    CLUSTER_ROLE_BINDING,
+    CONFIG_MAP,
     RANDOM_PASSWORD,
+    REDIS_USER,
     REPLICATION_GROUP,
-    ROLE,
-    ROLE_BINDING,
     SECRET,
     STACK,
     WORKLOADS,
@@ -28,26 +36,27 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "platform-database": (*_SHARED, "database", "DATABASE_URL", "DATABASE_READER_URL"),
     "platform-redis": (*_SHARED, "REDIS_URL", "REDIS_READER_URL"),
 }
+# What is called secretKeys or secrets may say these: the names of the contract.
+_CONTRACT = frozenset((*KEYS, *(key for keys in KEYS.values() for key in keys)))
 
-# Roles of every cluster that read all Secrets of a namespace.
-_BROAD_ROLES = ("cluster-admin", "admin", "edit")
-
-_CREDENTIAL = re.compile(
-    r"passw(or)?d|passphrase|token|secret|credential|api_?key|private_?key|access_?key|database_?url|redis_?url|dsn$",
-    re.IGNORECASE,
-)
-# A name or a place of a secret is none.
-_HARMLESS = re.compile(r"(_file|_path|_dir|_name|name|names|keys|id|_arn)$", re.IGNORECASE)
-_URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]+@", re.IGNORECASE)
+# Where each type keeps what must be marked.
+_MARKED: Mapping[str, tuple[str, ...]] = {
+    CLUSTER: ("masterPassword",),
+    REPLICATION_GROUP: ("authToken",),
+    REDIS_USER: ("passwords", "authenticationMode.passwords"),
+    SECRET: ("stringData", "data"),
+}
 _SHORTEST_SECRET = 8
-
-
-def _name(resource: Resource) -> Value:
-    return resource["metadata.name"]
+_COMMANDS = (
+    "command",
+    "args",
+    *(f"{probe}.exec.command" for probe in ("livenessProbe", "readinessProbe", "startupProbe")),
+    *(f"lifecycle.{moment}.exec.command" for moment in ("postStart", "preStop")),
+)
 
 
 def _connection_keys(resource: Resource, _: Terms) -> Iterator[Finding]:
-    name = _name(resource).text
+    name = resource["metadata.name"].text
     if name is None or name not in KEYS:
         return
     kind = resource["type"]
@@ -73,129 +82,125 @@ def _connection_keys(resource: Resource, _: Terms) -> Iterator[Finding]:
 
 
 def _marked_secret(resource: Resource, _: Terms) -> Iterator[Finding]:
-    paths = {CLUSTER: ("masterPassword",), REPLICATION_GROUP: ("authToken",), SECRET: ("stringData", "data")}
-    for path in paths[resource.type]:
+    for path in _MARKED[resource.type]:
         value = resource[path]
         if value.raw is None or value.secret:
             continue
         entries = [value.key(key) for key in value.named()] if isinstance(value.raw, Mapping) else []
+        entries = list(value.each()) if isinstance(value.raw, list) else entries
         if not entries or not all(each.secret for each in entries):
             yield f"{path} is not marked secret; the state would hold it in clear"
 
 
-def _read_by_name(resource: Resource, _: Terms) -> Iterator[Finding]:
-    for rule in resource["rules"].each():
-        if not _concerns_secrets(rule):
-            continue
-        for part in ("apiGroups", "resources", "verbs"):
-            for entry in rule.at(part).each():
-                if entry.known == "*":
-                    yield f"{entry.path} is a wildcard; each is named"
-        for verb in rule.at("verbs").each():
-            if verb.known not in ("get", "*"):
-                yield f"{verb.path} is {verb.shown}; Secrets are read by get alone"
-        if not list(rule.at("resourceNames").each()):
-            yield f"{rule.path}.resourceNames is not set; the Secrets are named"
-
-
-def _concerns_secrets(rule: Value) -> bool:
-    groups = [each.known for each in rule.at("apiGroups").each()]
-    resources = [each.known for each in rule.at("resources").each()]
-    return ("" in groups or "*" in groups) and any(each in ("secrets", "*") for each in resources)
-
-
-def _read_by_the_listed(resources: Sequence[Resource], terms: Terms) -> Iterator[tuple[Resource | None, Finding]]:
-    readers = {_name(each).text for each in resources if each.type in (ROLE, CLUSTER_ROLE) and _reads_secrets(each)}
-    allowed = [(each["kind"], each["name"]) for each in terms["subjects"]]
-    for binding in resources:
-        if binding.type not in (ROLE_BINDING, CLUSTER_ROLE_BINDING):
-            continue
-        role = binding["roleRef.name"]
-        if role.unknown:
-            yield binding, Undecided(role.path)
-        elif role.text in _BROAD_ROLES:
-            yield binding, f"roleRef.name is {role.shown}, which reads every Secret"
-        elif role.text in readers:
-            if binding.type == CLUSTER_ROLE_BINDING:
-                yield binding, "it gives the Secrets of every namespace; a RoleBinding gives one's"
-            yield from ((binding, finding) for finding in _subjects(binding, allowed))
-
-
-def _reads_secrets(role: Resource) -> bool:
-    return any(_concerns_secrets(rule) for rule in role["rules"].each())
-
-
-def _subjects(binding: Resource, allowed: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-    for subject in binding["subjects"].each():
-        kind, name = subject.at("kind"), subject.at("name")
-        if kind.unknown or name.unknown:
-            yield Undecided(name.path)
-        elif (kind.known, name.known) not in allowed:
-            yield f"{subject.path} is {kind.bare} {name.bare}, who is not among the subjects listed"
-
-
 def _no_credential_in_env(resource: Resource, _: Terms) -> Iterator[Finding]:
+    if resource.type == CONFIG_MAP:
+        yield from _in_config_map(resource)
+        return
     for container in containers(pod(resource)):
         for variable in container.at("env").each():
-            name, value = variable.at("name"), variable.at("value")
-            called = str(name.known)
-            if value.raw in (None, ""):
-                continue
-            if value.secret or (_CREDENTIAL.search(called) and not _HARMLESS.search(called)):
-                yield f"{variable.path} {name.bare} holds its value in clear; valueFrom.secretKeyRef is asked for"
-            elif value.unknown:
-                yield Undecided(f"{value.path} of {name.bare}")
-            elif _URL_WITH_PASSWORD.search(str(value.known)):
-                yield f"{variable.path} {name.bare} holds a URL with a password; valueFrom.secretKeyRef is asked for"
-        for part in ("command", "args"):
-            for word in container.at(part).each():
-                if word.secret or (not word.unknown and _URL_WITH_PASSWORD.search(str(word.known))):
+            yield from _in_variable(variable)
+        for part in _COMMANDS:
+            words = list(container.at(part).each())
+            told = set(words_with_credential([None if each.unknown else each.known for each in words]))
+            for number, word in enumerate(words):
+                if word.secret or number in told:
                     yield f"{word.path} holds a credential, which every process list shows"
 
 
-def _no_credential_in_outputs(resources: Sequence[Resource], _: Terms) -> Iterator[tuple[Resource | None, Finding]]:
-    secrets = {text for each in resources for text in _marked_texts(each.properties)}
-    for stack in (each for each in resources if each.type == STACK):
-        for path, value in _plain(stack.properties, ""):
-            if value is UNKNOWN:
-                if _names_credential(path):
-                    yield stack, Undecided(path)
-            elif isinstance(value, str) and (
-                (_names_credential(path) and value) or value in secrets or _URL_WITH_PASSWORD.search(value)
-            ):
-                yield stack, f"output {path} holds a credential in clear"
+def _in_variable(variable: Value) -> Iterator[Finding]:
+    name, value = variable.at("name"), variable.at("value")
+    if value.absent:
+        return
+    if value.secret or (names_credential(str(name.known)) and (value.unknown or is_literal(value.known))):
+        yield f"{variable.path} {name.bare} holds its value in clear; valueFrom.secretKeyRef is asked for"
+    elif value.unknown:
+        yield Undecided(f"{value.path} of {name.bare}")
+    elif tells_credential(str(value.known)):
+        yield f"{variable.path} {name.bare} holds a credential in its text; valueFrom.secretKeyRef is asked for"
 
 
-def _names_credential(path: str) -> bool:
-    *above, last = path.split(".")
-    # A table of key names, like helm_values', holds no value.
-    return not any(_HARMLESS.search(each) for each in (*above, last)) and bool(_CREDENTIAL.search(last))
+def _in_config_map(resource: Resource) -> Iterator[Finding]:
+    data = resource["data"]
+    for key in data.named():
+        value = data.key(key)
+        if value.unknown:
+            yield Undecided(value.path)
+        elif value.secret or _told(key, value.known) or lines_with_credential(str(value.known)):
+            yield f"{value.path} holds a credential, and a ConfigMap is read by everybody; a Secret is asked for"
 
 
-def _plain(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """What is not marked secret, and where."""
+def _told(name: str, value: Any) -> bool:
+    return names_credential(name) and is_literal(value)
+
+
+def _no_credential_in_outputs(stack: Resource, resources: Sequence[Resource], _: Terms) -> Iterator[Finding]:
+    secrets = {form for each in resources for text in _secret_texts(each) for form in _forms(text)}
+    for path, named, value in _plain(stack.properties, "", named=False):
+        if value is UNKNOWN:
+            if named:
+                yield Undecided(path)
+        elif (named and is_literal(value) and value not in _CONTRACT) or (
+            isinstance(value, str) and (tells_credential(value) or any(each in value for each in secrets))
+        ):
+            yield f"output {path} holds a credential in clear"
+
+
+def _plain(value: Any, path: str, *, named: bool) -> Iterator[tuple[str, bool, Any]]:
+    """What is not marked secret: where, whether it or what it stands in is called a credential, and the value."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        with suppress(ValueError):
+            value = json.loads(value)
     if isinstance(value, Mapping):
         for key, each in value.items():
-            yield from _plain(each, f"{path}.{key}" if path else key)
+            yield from _plain(
+                each,
+                f"{path}.{key}" if path else key,
+                named=(named and not is_about(str(key))) or names_credential(str(key)),
+            )
     elif isinstance(value, list | tuple):
         for number, each in enumerate(value):
-            yield from _plain(each, f"{path}[{number}]")
+            yield from _plain(each, f"{path}[{number}]", named=named)
     elif not isinstance(value, Marked):
-        yield path, value
+        yield path, named, value
 
 
-def _marked_texts(value: Any, *, marked: bool = False) -> Iterator[str]:
-    """Texts marked secret, as far as they are long enough to be one."""
-    if isinstance(value, Marked):
-        yield from _marked_texts(value.value, marked=True)
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _marked_texts(each, marked=marked)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _marked_texts(each, marked=marked)
-    elif marked and isinstance(value, str) and len(value) >= _SHORTEST_SECRET:
-        yield value
+def _secret_texts(resource: Resource) -> Iterator[str]:
+    """What the stack itself marks secret, and is one: a Secret's host name is not."""
+    if resource.type == STACK:
+        return
+    if resource.type == SECRET:
+        for key, text in _texts(resource["stringData"]):
+            if names_credential(key) or tells_credential(text):
+                yield text
+        for key, text in _texts(resource["data"]):
+            if names_credential(key):
+                yield _decoded(text)
+        return
+    for path in ("masterPassword", "authToken", "result"):
+        value = resource[path].raw
+        if isinstance(value, str):
+            yield value
+
+
+def _texts(holder: Value) -> Iterator[tuple[str, str]]:
+    if isinstance(holder.raw, Mapping):
+        for key in holder.named():
+            if isinstance(text := holder.key(key).raw, str):
+                yield key, text
+
+
+def _decoded(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return ""
+
+
+def _forms(text: str) -> Iterator[str]:
+    """A secret as it is, and as a Secret's `data` holds it. A short one stands in too much by chance."""
+    if len(text) >= _SHORTEST_SECRET:
+        yield text
+        yield base64.b64encode(text.encode()).decode()
 
 
 RULES: tuple[Rule, ...] = (
@@ -214,46 +219,16 @@ RULES: tuple[Rule, ...] = (
         why="Pulumi encrypts in the state, and hides in its output, only what is marked.",
         fix="wrap the value in pulumi.Output.secret",
         severity="critical",
-        types=(CLUSTER, REPLICATION_GROUP, SECRET),
+        types=tuple(_MARKED),
         check=_marked_secret,
     ),
     ResourceRule(
-        name="secrets-read-by-name",
-        requires="A role reads Secrets by name and get, with no wildcard, no list and no watch",
-        why="list shows the content of every Secret of the namespace.",
-        fix="name the Secrets in resourceNames, with verbs [get]",
-        severity="high",
-        controls=("CKV_K8S_49", "CKV2_K8S_5"),
-        types=(ROLE, CLUSTER_ROLE),
-        check=_read_by_name,
-    ),
-    StackRule(
-        name="secrets-read-by-the-listed",
-        requires="Nobody but the listed subjects may read the Secrets",
-        why="Who may read production's password is a decision that a reviewer sees.",
-        fix="take the subject out of meetinity-data:access.readers, or list it in policies/environments",
-        severity="critical",
-        options={
-            "subjects": {
-                "description": "who may", "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {"kind": {"enum": ["Group", "User", "ServiceAccount"]}, "name": {"type": "string"}},
-                    "required": ["kind", "name"], "additionalProperties": False,
-                },
-                "default": [],
-            }
-        },
-        types=(ROLE, CLUSTER_ROLE, ROLE_BINDING, CLUSTER_ROLE_BINDING),
-        check=_read_by_the_listed,
-    ),
-    ResourceRule(
         name="no-credential-in-env",
-        requires="No container holds a credential in clear, in its environment or its command",
+        requires="No container and no ConfigMap holds a credential in clear, in its environment or its command",
         why="Whoever may look at the pod, or at Pulumi's state, reads it.",
         fix="use valueFrom.secretKeyRef",
         severity="critical",
-        types=WORKLOADS,
+        types=(*WORKLOADS, CONFIG_MAP),
         check=_no_credential_in_env,
     ),
     StackRule(
@@ -262,7 +237,8 @@ RULES: tuple[Rule, ...] = (
         why="`pulumi stack output` prints it, and every stack that refers to this one copies it.",
         fix="export pulumi.Output.secret of it, or do not export it",
         severity="critical",
-        types=(STACK, CLUSTER, REPLICATION_GROUP, SECRET, RANDOM_PASSWORD),
+        types=(STACK,),
+        sees=(CLUSTER, REPLICATION_GROUP, SECRET, RANDOM_PASSWORD),
         check=_no_credential_in_outputs,
     ),
-)  # fmt: skip
+)

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from policies.catalogue import RULES
+from policies.configuration import for_environment
+
 # Every id that applies to what this program makes: checkov 3.2.459, AWS Foundational Security Best Practices.
 CONTROLS: Mapping[str, str] = {
     "CKV_AWS_96": "Aurora storage encrypted",
@@ -47,6 +50,8 @@ CONTROLS: Mapping[str, str] = {
     "CKV_AWS_149": "Secrets Manager secret with a KMS key of one's own",
     "CKV2_AWS_57": "Secrets Manager secret rotated",
     "CKV_AWS_166": "backup vault with a KMS key of one's own",
+    "CKV_K8S_8": "liveness probe",
+    "CKV_K8S_9": "readiness probe",
     "CKV_K8S_10": "CPU request",
     "CKV_K8S_11": "CPU limit",
     "CKV_K8S_12": "memory request",
@@ -120,7 +125,11 @@ CONTROLS: Mapping[str, str] = {
 _MYSQL = "Aurora MySQL's alone"
 _NO_SUCH = "this program makes none; add a rule with the first"
 _EVENTS = "nothing that protects data; alarms, not events, are what this platform acts on"
-_ROLES = "roles here concern Secrets alone, and a role for anything else is not this program's to make"
+_OWN_KEY = (
+    "no environment names a key of its own yet, and AWS's own key encrypts; `{rule}` is there, off: whoever sets "
+    "kmsKeyId turns it on in policies/environments"
+)
+_DEPLOYMENTS = "of Deployments, which this program does not make; a Job ends, and its exit code says how"
 
 REASONS: Mapping[str, str] = {
     "CKV_AWS_325": _MYSQL,
@@ -128,6 +137,13 @@ REASONS: Mapping[str, str] = {
     "CKV_AWS_134": "of cache clusters, which `stores-covered` refuses; `redis-snapshot-retention` is the same here",
     "CKV_AWS_322": "of cache clusters, which `stores-covered` refuses; `redis-minor-upgrades` is the same here",
     "CKV_AWS_323": "of cache clusters, which `stores-covered` refuses; `redis-own-subnets` is the same here",
+    "CKV_AWS_327": _OWN_KEY.format(rule="aurora-own-key"),
+    "CKV_AWS_354": _OWN_KEY.format(rule="performance-insights-own-key"),
+    "CKV_AWS_191": _OWN_KEY.format(rule="redis-own-key"),
+    "CKV2_AWS_8": "no environment has an AWS Backup plan yet; `backup-plan-covers-stores` is there, off: whoever "
+    "enables meetinity-data:backup turns it on in policies/environments",
+    "CKV_K8S_8": _DEPLOYMENTS,
+    "CKV_K8S_9": _DEPLOYMENTS,
     "CKV2_AWS_5": "a group that nothing uses opens nothing",
     "CKV_AWS_7": _NO_SUCH,
     "CKV_AWS_33": _NO_SUCH,
@@ -141,14 +157,7 @@ REASONS: Mapping[str, str] = {
     "CKV_K8S_15": "a pinned image does not change between pulls, and the node may start it while the registry is down",
     "CKV_K8S_35": "services read DATABASE_URL from their environment: the contract with them",
     "CKV_K8S_42": "`secrets-read-by-the-listed` admits only subjects that are listed",
-    "CKV_K8S_155": _ROLES,
-    "CKV_K8S_156": _ROLES,
-    "CKV_K8S_157": _ROLES,
-    "CKV_K8S_158": _ROLES,
-    "CKV2_K8S_1": _ROLES,
-    "CKV2_K8S_2": _ROLES,
-    "CKV2_K8S_3": _ROLES,
-    "CKV2_K8S_4": _ROLES,
+    "CKV2_K8S_1": "a path through roles of the whole cluster; `role-without-way-up` refuses each of its steps here",
     "CKV2_K8S_6": "of Deployments; the namespace's own NetworkPolicy covers every pod",
     "RDS.19": _EVENTS,
     "RDS.20": _EVENTS,
@@ -175,3 +184,13 @@ PULUMI_PACKS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         ("aurora-storage-encrypted", "performance-insights-own-key"),
     ),
 )  # fmt: skip
+
+
+def covering(control: str) -> dict[str, str]:
+    """The rules that answer `control` in production, and their level there: a rule that is off covers nothing."""
+    settings = for_environment("prod")
+    return {
+        rule.name: settings[rule.name].level
+        for rule in RULES
+        if control in rule.controls and settings[rule.name].level != "disabled"
+    }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
-from ipaddress import ip_network
 from operator import eq
 from typing import Any
 
-from policies.insights import aurora_parameter, members
+from policies.insights import members
+from policies.parameters import each_set, taken_from_this_stack
 from policies.rule import Finding, Resource, ResourceRule, Rule, StackRule, Terms
 from policies.support import ENDS, WARNING_DAYS
 from policies.tokens import (
@@ -17,31 +17,25 @@ from policies.tokens import (
     CLUSTER_PARAMETERS,
     CLUSTER_SNAPSHOT,
     CLUSTER_SNAPSHOT_COPY,
-    EGRESS_RULE,
-    FIREWALL,
     GLOBAL_CLUSTER,
-    INGRESS_RULE,
     INSTANCE,
+    INSTANCE_PARAMETERS,
+    PROXY,
+    REDIS_USER,
     REPLICATION_GROUP,
-    SECURITY_GROUP,
-    SECURITY_GROUP_RULE,
     TAGGED,
 )
-from policies.value import Undecided, Value, at_least, is_false, is_text, is_true, require
+from policies.value import Undecided, Value, at_least, is_false, is_given, is_text, is_true, require
 
 # What a guess starts with.
 _GUESSABLE_NAMES = frozenset(
     ("admin", "administrator", "awsuser", "dbadmin", "master", "pgadmin", "postgres", "rdsadmin", "root", "sa", "user")
 )
-# A block this wide or wider is the world in all but name: 0.0.0.0/0 in two halves is still everybody.
-_WIDEST = {4: 8, 6: 16}
-_BLOCKS = ("cidrBlocks", "ipv6CidrBlocks", "cidrIpv4", "cidrIpv6")
-_EVERY_PROTOCOL = "-1"
+_SHORTEST_TOKEN = 16
 
 
 def _tls_forced(group: Resource, _: Terms) -> Iterable[Finding]:
-    value = aurora_parameter(group, "rds.force_ssl")
-    return () if value is None else require(value, lambda given: given in ("1", 1), "1 is asked for")
+    return each_set(group, "rds.force_ssl", lambda given: given in ("1", 1), "1 is asked for")
 
 
 def _own_parameters(resource: Resource, name: str) -> Iterator[Finding]:
@@ -57,10 +51,27 @@ def _authenticated(group: Resource, _: Terms) -> Iterator[Finding]:
     if token.unknown:
         yield Undecided("authToken")
     elif token.known is not None:
-        if not isinstance(token.known, str) or len(token.known) < 16:
-            yield "authToken is not a text of at least 16 characters"
-    elif not list(users.each()):
-        yield "neither authToken nor userGroupIds is set; one of them is asked for"
+        if not isinstance(token.known, str) or len(token.known) < _SHORTEST_TOKEN:
+            yield f"authToken is not a text of at least {_SHORTEST_TOKEN} characters"
+    else:
+        given = list(users.each())
+        if not given:
+            yield "neither authToken nor userGroupIds is set; one of them is asked for"
+        for each in given:
+            yield from is_text(each, "the id of a user group is asked for")
+
+
+def _user_authenticated(user: Resource, _: Terms) -> Iterator[Finding]:
+    access = user["accessString"]
+    if isinstance(access.raw, str) and access.raw.split()[:1] == ["off"]:
+        return  # Nobody can be this user: how AWS's own default user is shut out.
+    if not user["noPasswordRequired"].absent:
+        yield from is_false(user["noPasswordRequired"])
+    kind = user["authenticationMode.type"]
+    if not kind.absent:
+        yield from require(kind, lambda given: given in ("password", "iam"), "password or iam is asked for")
+    elif user["passwords"].absent:
+        yield "neither passwords nor authenticationMode.type is set; one of them is asked for"
 
 
 def _fails_over(group: Resource, _: Terms) -> Iterator[Finding]:
@@ -71,90 +82,38 @@ def _fails_over(group: Resource, _: Terms) -> Iterator[Finding]:
         yield from at_least(replicas, 1, "replica per shard")
     else:
         yield from at_least(nodes, 2, "nodes")
+    zones = list(group["preferredCacheClusterAzs"].each())
+    if len({str(each.known) for each in zones}) == 1:
+        yield f"preferredCacheClusterAzs names {zones[0].bare} alone; two zones are asked for"
 
 
-def _enough_members(resources: Sequence[Resource], terms: Terms) -> Iterator[tuple[Resource | None, Finding]]:
-    for cluster in (each for each in resources if each.type == CLUSTER):
-        count = len(list(members(cluster, resources)))
-        if count >= terms["floor"]:
-            continue
+def _enough_members(cluster: Resource, resources: Sequence[Resource], terms: Terms) -> Iterator[Finding]:
+    own = members(cluster, resources)
+    if len(own) < terms["floor"]:
         strays = [
-            each for each in resources
+            each.name for each in resources
             if each.type == INSTANCE and each["clusterIdentifier"].unknown and not each.uses.get("clusterIdentifier")
         ]  # fmt: skip
         if strays:
-            yield strays[0], Undecided("clusterIdentifier")
+            yield Undecided(f"clusterIdentifier of {', '.join(strays)}")
         else:
-            yield (
-                cluster,
-                f"it has {count} {'instance' if count == 1 else 'instances'}; at least {terms['floor']} are asked for",
-            )
+            held = f"it has {len(own)} {'instance' if len(own) == 1 else 'instances'}"
+            yield f"{held}; at least {terms['floor']} are asked for"
+    elif len(own) > 1:
+        yield from _in_two_zones(own)
 
 
-def _doors(resource: Resource) -> Iterator[tuple[str, Value]]:
-    """Every rule in a firewall resource, with its direction."""
-    if resource.type == SECURITY_GROUP:
-        for direction in ("ingress", "egress"):
-            yield from ((direction, each) for each in resource[direction].each())
-    elif resource.type == SECURITY_GROUP_RULE:
-        direction = resource["type"].known
-        yield ("egress" if direction == "egress" else "ingress"), Value(resource.properties)
+def _in_two_zones(own: Sequence[Resource]) -> Iterator[Finding]:
+    """An instance without a zone goes where AWS has none yet; with the same zone on all, one zone takes all."""
+    zones = [each.chosen("availabilityZone") for each in own]
+    if any(each.absent for each in zones):
+        return
+    if len({each.bare for each in zones if not each.unknown}) > 1:
+        return
+    if any(each.unknown for each in zones):
+        yield Undecided("availabilityZone of " + ", ".join(each.name for each in own))
     else:
-        yield ("ingress" if resource.type == INGRESS_RULE else "egress"), Value(resource.properties)
-
-
-def _blocks(door: Value) -> Iterator[Value]:
-    for name in _BLOCKS:
-        value = door.at(name)
-        if name.endswith("Blocks"):
-            if value.unknown:
-                yield value
-            else:
-                yield from value.each()
-        elif not value.absent:
-            yield value
-
-
-def _is_world(block: Any) -> bool:
-    try:
-        network = ip_network(block, strict=False) if isinstance(block, str) else None
-    except ValueError:
-        network = None
-    if network is None:
-        return True  # Whatever it is, it names no network.
-    return network.prefixlen < _WIDEST[network.version]
-
-
-def _no_world(resource: Resource, _: Terms) -> Iterator[Finding]:
-    for direction, door in _doors(resource):
-        if direction == "ingress":
-            for block in _blocks(door):
-                if block.unknown:
-                    yield Undecided(block.path)
-                elif _is_world(block.known):
-                    yield f"{block.path} is {block.shown}; only named networks may connect"
-
-
-def _no_way_out(resource: Resource, _: Terms) -> Iterator[Finding]:
-    for direction, door in _doors(resource):
-        protocol = door.at("ipProtocol" if resource.type in (INGRESS_RULE, EGRESS_RULE) else "protocol")
-        if direction != "egress":
-            continue
-        for block in _blocks(door):
-            if block.unknown:
-                yield Undecided(block.path)
-            elif _is_world(block.known):
-                if protocol.unknown:
-                    yield Undecided(protocol.path)
-                elif protocol.known in (_EVERY_PROTOCOL, "all", -1, None):
-                    yield f"{block.path} is {block.shown} for every protocol; a store answers, it never calls"
-
-
-def _described(resource: Resource, _: Terms) -> Iterator[Finding]:
-    if resource.type == SECURITY_GROUP:
-        yield from is_text(resource["description"], "a description is asked for")
-    for _direction, door in _doors(resource):
-        yield from is_text(door.at("description"), "a description is asked for")
+        yield f"its {len(own)} instances are all in {zones[0].bare}; two zones are asked for"
 
 
 def _end(resource: Resource) -> date | str | None:
@@ -183,17 +142,15 @@ def _ending(resource: Resource, terms: Terms) -> Iterator[Finding]:
         yield f"engineVersion is {version}, whose standard support ends on {end}, in {left} days"
 
 
-def _snapshots_encrypted(resources: Sequence[Resource], _: Terms) -> Iterator[tuple[Resource | None, Finding]]:
+def _snapshot_encrypted(snapshot: Resource, _resources: Sequence[Resource], _: Terms) -> Iterator[Finding]:
     """A snapshot says whether it is encrypted only once it exists; a copy can be told to be."""
-    for each in resources:
-        if each.type == CLUSTER_SNAPSHOT_COPY and isinstance(each["kmsKeyId"].raw, str):
-            continue
-        if each.type in (CLUSTER_SNAPSHOT, CLUSTER_SNAPSHOT_COPY):
-            encrypted = each["storageEncrypted"]
-            if encrypted.absent:
-                yield each, Undecided("storageEncrypted")
-            else:
-                yield from ((each, finding) for finding in is_true(encrypted))
+    if snapshot.type == CLUSTER_SNAPSHOT_COPY and isinstance(snapshot["kmsKeyId"].raw, str):
+        return
+    encrypted = snapshot["storageEncrypted"]
+    if encrypted.absent:
+        yield Undecided("storageEncrypted")
+    else:
+        yield from is_true(encrypted)
 
 
 def _private_snapshots(resource: Resource, _: Terms) -> Iterator[Finding]:
@@ -261,7 +218,8 @@ RULES: tuple[Rule, ...] = (
         severity="critical",
         controls=("CKV_AWS_146",),
         types=(CLUSTER_SNAPSHOT, CLUSTER_SNAPSHOT_COPY),
-        check=_snapshots_encrypted,
+        sees=(),
+        check=_snapshot_encrypted,
     ),
     ResourceRule(
         name="snapshots-private",
@@ -286,10 +244,29 @@ RULES: tuple[Rule, ...] = (
         name="aurora-tls-forced",
         requires="Aurora refuses connections without TLS",
         why="A client that does not ask for TLS would send its password over the network in clear.",
-        fix="set rds.force_ssl to 1 in the cluster parameter group",
+        fix="set rds.force_ssl to 1 in the cluster parameter group, and nothing else in an instance's",
         severity="high",
-        types=(CLUSTER_PARAMETERS,),
+        types=(CLUSTER_PARAMETERS, INSTANCE_PARAMETERS),
         check=_tls_forced,
+    ),
+    StackRule(
+        name="aurora-parameters-seen",
+        requires="Aurora takes its parameters from groups of this stack, of its engine's family",
+        why="TLS and logging are set there; of a group from elsewhere nobody can say what it sets.",
+        fix="make the parameter group in this stack, of the engine's family, or import it",
+        severity="high",
+        types=(CLUSTER, INSTANCE),
+        sees=(CLUSTER_PARAMETERS, INSTANCE_PARAMETERS),
+        check=taken_from_this_stack,
+    ),
+    ResourceRule(
+        name="proxy-tls-forced",
+        requires="An RDS proxy refuses connections without TLS",
+        why="Clients would send their passwords in clear to the proxy, whatever the cluster behind it forces.",
+        fix="set requireTls to true",
+        severity="high",
+        types=(PROXY,),
+        check=_holds("requireTls", is_true),
     ),
     ResourceRule(
         name="aurora-not-public",
@@ -308,12 +285,7 @@ RULES: tuple[Rule, ...] = (
         fix="set dbSubnetGroupName",
         severity="high",
         types=(CLUSTER, INSTANCE),
-        check=_holds(
-            "dbSubnetGroupName",
-            lambda value: require(
-                value, lambda given: isinstance(given, str) and given not in ("", "default"), "a group is asked for"
-            ),
-        ),
+        check=_holds("dbSubnetGroupName", lambda value: is_given(value, "a group is asked for")),
     ),
     ResourceRule(
         name="aurora-iam-authentication",
@@ -345,13 +317,14 @@ RULES: tuple[Rule, ...] = (
     ),
     StackRule(
         name="aurora-members",
-        requires="Aurora has enough instances to lose one",
+        requires="Aurora has enough instances to lose one, and a zone",
         why="With a single instance a failed host is an outage of ten minutes, and there is no reader.",
-        fix="set meetinity-data:database.instanceCount to {floor} or more",
+        fix="set meetinity-data:database.instanceCount to {floor} or more, and leave availabilityZone to AWS",
         severity="high",
         controls=("RDS.15",),
         options={"floor": {"description": "instances", "type": "integer", "minimum": 1, "maximum": 16, "default": 2}},
-        types=(CLUSTER, INSTANCE),
+        types=(CLUSTER,),
+        sees=(INSTANCE,),
         check=_enough_members,
     ),
     ResourceRule(
@@ -414,6 +387,15 @@ RULES: tuple[Rule, ...] = (
         check=_authenticated,
     ),
     ResourceRule(
+        name="redis-users-authenticated",
+        requires="Every ElastiCache user has a password, or logs in with IAM, or can do nothing",
+        why="One user without a password lets everybody in, and its access string says how far.",
+        fix="set authenticationMode to password or iam, or the access string to off",
+        severity="critical",
+        types=(REDIS_USER,),
+        check=_user_authenticated,
+    ),
+    ResourceRule(
         name="redis-fails-over",
         requires="ElastiCache fails over by itself, into another zone, onto a node that is there",
         why="A failed node, or zone, is otherwise an outage, and loses what was in memory.",
@@ -441,42 +423,7 @@ RULES: tuple[Rule, ...] = (
         severity="high",
         controls=("ElastiCache.7",),
         types=(REPLICATION_GROUP,),
-        check=_holds(
-            "subnetGroupName",
-            lambda value: require(
-                value, lambda given: isinstance(given, str) and given not in ("", "default"), "a group is asked for"
-            ),
-        ),
-    ),
-    ResourceRule(
-        name="firewall-not-world-open",
-        requires="No rule lets the whole world in",
-        why="A store is for the cluster's nodes and for named networks.",
-        fix="name the networks in allowedCidrBlocks, or security groups in allowedSecurityGroupIds",
-        severity="critical",
-        controls=("CKV_AWS_24", "CKV_AWS_25", "CKV_AWS_260", "CKV_AWS_277"),
-        types=FIREWALL,
-        check=_no_world,
-    ),
-    ResourceRule(
-        name="firewall-no-way-out",
-        requires="No rule lets everything out to the whole world",
-        why="What gets into a store's network must not be able to carry data away.",
-        fix="set egress to an empty list",
-        severity="medium",
-        controls=("CKV_AWS_382",),
-        types=FIREWALL,
-        check=_no_way_out,
-    ),
-    ResourceRule(
-        name="firewall-described",
-        requires="Every security group and every rule of one says what it is for",
-        why="A rule that nobody can explain is never removed.",
-        fix="set description",
-        severity="low",
-        controls=("CKV_AWS_23",),
-        types=FIREWALL,
-        check=_described,
+        check=_holds("subnetGroupName", lambda value: is_given(value, "a group is asked for")),
     ),
     ResourceRule(
         name="engine-supported",

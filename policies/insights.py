@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from policies.parameters import each_set
 from policies.rule import Finding, Resource, ResourceRule, Rule, StackRule, Terms
-from policies.tokens import CLUSTER, CLUSTER_PARAMETERS, INSTANCE, REPLICATION_GROUP
-from policies.value import Undecided, Value, is_number, is_text, is_true, require
+from policies.tokens import CLUSTER, CLUSTER_PARAMETERS, INSTANCE, INSTANCE_PARAMETERS, REPLICATION_GROUP
+from policies.value import Undecided, Value, between, is_text, is_true, is_whole, require
 
 # API: rds, PerformanceInsightsRetentionPeriod.
 _RETENTIONS = (7, *(31 * months for months in range(1, 24)), 731)
@@ -17,14 +18,13 @@ _SAME_EVERYWHERE = (
     "performanceInsightsKmsKeyId",
     "monitoringInterval",
 )
-_REQUIRED_ENGINE = "aurora-postgresql"
 
 
 def _retention(resource: Resource, terms: Terms) -> Iterable[Finding]:
     floor = terms["floor"]
     return require(
         resource["performanceInsightsRetentionPeriod"],
-        lambda given: is_number(given) and given in _RETENTIONS and given >= floor,
+        lambda given: is_whole(given) and given in _RETENTIONS and given >= floor,
         f"at least {floor} days are asked for, as 7, a multiple of 31 up to 713, or 731",
     )
 
@@ -38,35 +38,11 @@ def _insights_mode(resource: Resource, _: Terms) -> Iterator[Finding]:
         yield from require(resource["performanceInsightsRetentionPeriod"], lambda given: given == _ADVANCED_DAYS, days)
 
 
-def _parameter(group: Resource, name: str) -> Value:
-    """The value of one parameter of the group; absent where the group does not name it."""
-    doubtful = False
-    for each in group["parameters"].each():
-        if each.at("name").unknown:
-            doubtful = True
-        elif each.at("name").known == name:
-            value = each.at("value")
-            return Value(value.raw, f"parameter {name}", value.secret)
-    if doubtful:
-        raise Undecided(f"parameter {name}")
-    return Value(None, f"parameter {name}")
-
-
-def aurora_parameter(group: Resource, name: str) -> Value | None:
-    """The parameter, where the group is one of Aurora PostgreSQL's."""
-    family = group["family"].known
-    if isinstance(family, str) and not family.startswith(_REQUIRED_ENGINE):
-        return None
-    return _parameter(group, name)
-
-
 def _statements_logged(group: Resource, _: Terms) -> Iterator[Finding]:
-    statements = aurora_parameter(group, "log_statement")
-    if statements is None:
-        return
-    yield from require(statements, lambda given: given in ("ddl", "mod", "all"), "ddl, mod or all is asked for")
-    slow = _parameter(group, "log_min_duration_statement")
-    yield from require(slow, _milliseconds, "a number of milliseconds, 0 or more, is asked for")
+    statements = "ddl, mod or all is asked for"
+    yield from each_set(group, "log_statement", lambda given: given in ("ddl", "mod", "all"), statements)
+    milliseconds = "a number of milliseconds, 0 or more, is asked for"
+    yield from each_set(group, "log_min_duration_statement", _milliseconds, milliseconds)
 
 
 def _milliseconds(given: object) -> bool:
@@ -74,39 +50,35 @@ def _milliseconds(given: object) -> bool:
 
 
 def _statements_counted(group: Resource, _: Terms) -> Iterable[Finding]:
-    libraries = aurora_parameter(group, "shared_preload_libraries")
-    if libraries is None:
-        return ()
-    return require(
-        libraries,
+    return each_set(
+        group,
+        "shared_preload_libraries",
         lambda given: isinstance(given, str) and "pg_stat_statements" in [each.strip() for each in given.split(",")],
         "pg_stat_statements must be among them",
     )
 
 
-def members(cluster: Resource, resources: Sequence[Resource]) -> Iterator[Resource]:
-    """The cluster's instances: by the dependency where the program says it so, otherwise by the identifier."""
-    identifier = cluster["clusterIdentifier"]
-    for each in resources:
-        if each.type != INSTANCE:
-            continue
-        of = each["clusterIdentifier"]
-        by_name = not of.unknown and not identifier.unknown and of.known == identifier.known
-        if cluster.urn in each.uses.get("clusterIdentifier", frozenset()) or by_name:
-            yield each
+def belongs(member: Resource, cluster: Resource) -> bool:
+    """By the dependency where the program says it so, otherwise by the identifier."""
+    identifier, of = cluster["clusterIdentifier"], member["clusterIdentifier"]
+    by_name = not of.unknown and not identifier.unknown and of.known == identifier.known
+    return cluster.urn in member.uses.get("clusterIdentifier", frozenset()) or by_name
 
 
-def _same_everywhere(resources: Sequence[Resource], _: Terms) -> Iterator[tuple[Resource | None, Finding]]:
-    for cluster in (each for each in resources if each.type == CLUSTER):
-        for member in members(cluster, resources):
-            for name in _SAME_EVERYWHERE:
-                ours, theirs = member[name], cluster[name]
-                if ours.unknown or theirs.unknown:
-                    # The same source is the same value, whatever it turns out to be.
-                    if not member.uses.get(name) or member.uses.get(name) != cluster.uses.get(name):
-                        yield member, Undecided(name)
-                elif ours.known != theirs.known:
-                    yield member, f"{name} is {ours.shown}, and {theirs.shown} on cluster {cluster.name}"
+def members(cluster: Resource, resources: Sequence[Resource]) -> list[Resource]:
+    return [each for each in resources if each.type == INSTANCE and belongs(each, cluster)]
+
+
+def _same_as_its_cluster(member: Resource, resources: Sequence[Resource], _: Terms) -> Iterator[Finding]:
+    for cluster in (each for each in resources if each.type == CLUSTER and belongs(member, each)):
+        for name in _SAME_EVERYWHERE:
+            ours, theirs = member[name], cluster[name]
+            if ours.unknown or theirs.unknown:
+                # The same source is the same value, whatever it turns out to be.
+                if not member.uses.get(name) or member.uses.get(name) != cluster.uses.get(name):
+                    yield Undecided(name)
+            elif ours.known != theirs.known:
+                yield f"{name} is {ours.shown}, and {theirs.shown} on cluster {cluster.name}"
 
 
 def _logs_exported(resource: Resource, _: Terms) -> Iterable[Finding]:
@@ -136,12 +108,7 @@ def _redis_logs(resource: Resource, _: Terms) -> Iterator[Finding]:
 
 
 def _monitored(resource: Resource, terms: Terms) -> Iterator[Finding]:
-    slowest = terms["slowest"]
-    yield from require(
-        resource["monitoringInterval"],
-        lambda given: is_number(given) and 1 <= given <= slowest,
-        f"1 to {slowest} seconds are asked for",
-    )
+    yield from between(resource["monitoringInterval"], 1, terms["slowest"], "seconds")
     yield from is_text(resource["monitoringRoleArn"], "the role that writes the samples is asked for")
 
 
@@ -175,8 +142,9 @@ RULES: tuple[Rule, ...] = (
         why="Aurora refuses a mix, or leaves instances as they were: the ones that differ go dark unnoticed.",
         fix="give every instance the cluster's own values",
         severity="medium",
-        types=(CLUSTER, INSTANCE),
-        check=_same_everywhere,
+        types=(INSTANCE,),
+        sees=(CLUSTER,),
+        check=_same_as_its_cluster,
     ),
     ResourceRule(
         name="performance-insights-own-key",
@@ -224,10 +192,11 @@ RULES: tuple[Rule, ...] = (
         name="aurora-statements-logged",
         requires="Aurora logs changes of schema, and slow statements with their duration",
         why="Who changed a table, and which statement was slow, cannot be found out afterwards.",
-        fix="set log_statement (ddl) and log_min_duration_statement (milliseconds) in the cluster parameter group",
+        fix="set log_statement (ddl) and log_min_duration_statement (milliseconds) in the cluster parameter group, and "
+        "nothing else in an instance's",
         severity="medium",
         controls=("CKV2_AWS_27",),
-        types=(CLUSTER_PARAMETERS,),
+        types=(CLUSTER_PARAMETERS, INSTANCE_PARAMETERS),
         check=_statements_logged,
     ),
     ResourceRule(
@@ -236,7 +205,7 @@ RULES: tuple[Rule, ...] = (
         why="Performance Insights and the exporters have no statistics per statement without it.",
         fix="put pg_stat_statements into shared_preload_libraries of the cluster parameter group",
         severity="medium",
-        types=(CLUSTER_PARAMETERS,),
+        types=(CLUSTER_PARAMETERS, INSTANCE_PARAMETERS),
         check=_statements_counted,
     ),
     ResourceRule(

@@ -30,12 +30,17 @@ from pulumi.runtime.proto import resource_pb2
 
 from policies.catalogue import RULES
 from policies.configuration import ENVIRONMENTS, ConfigurationError, Setting, for_environment, load
-from policies.rule import Resource, judge
+from policies.rule import Resource, idle, judge
+from policies.tokens import canonical
 from policies.wire import plain
 
 CHECKOUT = Path(__file__).parent.parent
 PROJECT = "meetinity-data"
+PROJECT_FILE = CHECKOUT / "Pulumi.yaml"
+# pulumi: sdk/go/common/workspace/project.json, configItemsType.
+_DECLARATION = frozenset(("default", "description", "items", "secret", "type", "value"))
 _STAND_IN = "sealed0in0the0stack0file"
+OUTCOMES = ("mandatory", "advisory", "exempted", "idle", "undecided")
 
 
 class _Nothing(mocks.Mocks):
@@ -60,11 +65,12 @@ class _Monitor(mocks.MockMonitor):
         answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         self.seen.append(
             Resource(
-                type=request.type,
+                type=canonical(request.type),
                 properties=plain(json_format.MessageToDict(request.object)),
                 urn=answer.urn,
                 name=request.name,
-                protect=request.protect or self._inherits_protection(request),
+                # The SDK has looked at the parent already.
+                protect=request.protect,
                 uses={name: frozenset(each.urns) for name, each in request.propertyDependencies.items()},
             )
         )
@@ -76,9 +82,6 @@ class _Monitor(mocks.MockMonitor):
                 outputs = plain(json_format.MessageToDict(request.outputs))
                 self.seen[number] = Resource(type=each.type, properties=outputs, urn=each.urn, name=each.name)
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
-
-    def _inherits_protection(self, request: Any) -> bool:
-        return any(each.urn == request.parent and each.protect for each in self.seen)
 
 
 @cache
@@ -124,7 +127,8 @@ class Line:
     """One line of the report."""
 
     outcome: str
-    """`mandatory` or `advisory` for a violation, `undecided` where a value is not known before the update."""
+    """`mandatory` or `advisory` for a violation; `exempted` for one that somebody answers for; `idle` for an exemption
+    that nothing needs; `undecided` where a value is not known before the update."""
     rule: str
     severity: str
     urn: str
@@ -139,45 +143,73 @@ def report(found: Sequence[Resource], settings: Mapping[str, Setting], today: da
         setting = settings[rule.name]
         if setting.level == "disabled":
             continue
-        verdict = judge(rule, found, setting.terms(today))
+        terms = setting.terms(today)
+        verdict = judge(rule, found, terms)
         # What would be put right by the engine is not put right here, so it counts.
         level = "advisory" if setting.level == "advisory" else "mandatory"
+        told = (
+            *((level, each.urn, each.message) for each in verdict.violations),
+            *(("exempted", each.urn, each.message) for each in verdict.exempted),
+            *(("idle", each.urn, each.message) for each in idle(terms, verdict.urns)),
+            *(("undecided", each.urn, f"{each.path} is not known before the update") for each in verdict.undecided),
+        )
         lines += [
-            Line(level, rule.name, rule.severity, each.urn, names.get(each.urn, ""), each.message)
-            for each in verdict.violations
-        ]
-        lines += [
-            Line("undecided", rule.name, rule.severity, "", each.name, f"{each.path} is not known before the update")
-            for each in verdict.undecided
+            Line(outcome, rule.name, rule.severity, urn, names.get(urn, ""), message) for outcome, urn, message in told
         ]
     return lines
 
 
 def _table(stack: str, environment: str, found: Sequence[Resource], lines: Sequence[Line]) -> Iterable[str]:
-    for outcome in ("mandatory", "advisory", "undecided"):
+    for outcome in OUTCOMES:
         some = [each for each in lines if each.outcome == outcome]
         if some:
             yield f"{outcome}:"
         for each in some:
             yield f"  {each.rule} ({each.severity}){'  ' + each.name if each.name else ''}"
             yield textwrap.indent(textwrap.fill(each.message, 112, break_on_hyphens=False), "      ")
-    counts = {outcome: sum(each.outcome == outcome for each in lines) for outcome in ("mandatory", "advisory")}
+    counts = {outcome: sum(each.outcome == outcome for each in lines) for outcome in OUTCOMES}
     rules = len({each.rule for each in lines if each.outcome == "undecided"})
     verdict = "is refused by" if counts["mandatory"] else "passes"
     yield (
         f"{stack} {verdict} the policies of {environment}: {len(found)} resources, {len(RULES)} rules, "
-        f"{counts['mandatory']} violations, {counts['advisory']} advisory, {rules} rules undecided until the update"
+        f"{counts['mandatory']} violations, {counts['advisory']} advisory, {counts['exempted']} exempted, "
+        f"{rules} rules undecided until the update"
     )
 
 
 def _configuration(stack_file: Path) -> dict[str, Any]:
-    try:
-        configuration = yaml.safe_load(stack_file.read_text())["config"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"{stack_file.name} is no stack file with a `config`: {error}") from error
+    """What the stack file says, over what Pulumi.yaml says for every stack."""
+    said = _mapping(stack_file)
+    if "environment" in said:
+        # Pulumi ESC: it can set any key, and only Pulumi's service knows to what.
+        raise ConfigurationError(f"{stack_file.name} takes configuration from an `environment`, unseen from here")
+    configuration = said.get("config")
     if not isinstance(configuration, dict):
-        raise ConfigurationError(f"`config` of {stack_file.name} is empty")
-    return configuration
+        raise ConfigurationError(f"{stack_file.name} is no stack file with a `config`")
+    return {**_of_the_project(), **configuration}
+
+
+def _of_the_project() -> dict[str, Any]:
+    """Each key is a value, or a declaration with a `value` or a `default`, or with neither."""
+    found = {}
+    for key, given in (_mapping(PROJECT_FILE).get("config") or {}).items():
+        declared = given if isinstance(given, dict) else {"value": given}
+        if unknown := declared.keys() - _DECLARATION:
+            raise ConfigurationError(f"{PROJECT_FILE.name}: config.{key} has {', '.join(sorted(unknown))}")
+        value = declared.get("value", declared.get("default"))
+        if value is not None:
+            found[key if ":" in key else f"{PROJECT}:{key}"] = value
+    return found
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        said = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path.name} is no YAML: {error}") from error
+    if not isinstance(said, dict):
+        raise ConfigurationError(f"{path.name} is no mapping")
+    return said
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

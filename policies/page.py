@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from policies.catalogue import GROUPS, RULES
 from policies.configuration import ENVIRONMENTS, Setting, for_environment
-from policies.coverage import CONTROLS, PULUMI_PACKS, REASONS
+from policies.coverage import CONTROLS, PULUMI_PACKS, REASONS, covering
 from policies.rule import EXEMPTIONS, Rule, StackRule
+from policies.stores import REFUSED
 from policies.support import ENDS, WARNING_DAYS
 
 _URN = "urn:pulumi:prod::meetinity-data::meetinity:data:AuroraCluster$aws:rds/cluster:Cluster::database-r1-cluster"
@@ -19,7 +20,8 @@ HEADER = f"""\
 What an environment refuses. The rules are a CrossGuard pack, `policies/`; they run before merge, and in every preview
 and update that names the pack. A value that is left out, null or of the wrong kind is refused like a wrong one. A value
 that is not known before the update is reported as *undecided*, by name, and decided during `pulumi up`: rules about one
-resource before it is touched, rules about the stack at the end of the update.
+resource before it is touched, rules about the stack at the end of the update. To the latter a resource that is only
+read (`aws.rds.Cluster.get`) looks like one of the stack's own; the look-up functions (`aws.rds.get_cluster`) do not.
 
 ```console
 make policy STACK=prod                                    # from the committed stack file: no cloud, no credentials
@@ -34,8 +36,9 @@ The last one looks at what is deployed, or with `--file` at an exported state, w
 without a file only what an environment adds is missing. A level is `mandatory`, `advisory`, `disabled`, and for rules
 marked with ⚒ `remediate`: then the engine puts the value right instead of refusing it.
 
-To let one resource pass one rule for a while, name it under that rule in the environment's file. From the day after
-`until` it is refused again:
+To let one resource pass one rule for a while, name it under that rule in the environment's file. Every run then says
+who answers for it, why and until when; one that nothing needs any more is reported too. From the day after `until` the
+resource is refused again, and so it is where `until` is no day of the calendar:
 
 ```json
 "aurora-deletion-protection": {{
@@ -62,6 +65,7 @@ def page() -> str:
         _options(settings),
         _exemptions(settings),
         _support(),
+        _stores(),
         _controls(),
         _packs(),
     ]
@@ -138,26 +142,43 @@ def _support() -> str:
 
 
 def _controls() -> str:
-    answered = {control: [rule.name for rule in RULES if control in rule.controls] for control in CONTROLS}
     rows = (
-        (control, meaning, ", ".join(f"`{name}`" for name in answered[control]) or f"not covered: {REASONS[control]}")
+        (control, meaning, _covered(covering(control)) or f"not covered: {REASONS[control]}")
         for control, meaning in CONTROLS.items()
     )
-    text = "checkov (CKV) and AWS Foundational Security Best Practices (RDS, ElastiCache), as far as they apply here."
+    text = (
+        "checkov (CKV) and AWS Foundational Security Best Practices (RDS, ElastiCache), as far as they apply here.\n"
+        "Covered is what a rule asks for in prod; where that is advice, it says so."
+    )
     return _table("Controls", text, ("id", "it asks for", "here"), rows)
+
+
+def _covered(levels: Mapping[str, str]) -> str:
+    return ", ".join(f"`{name}`{'' if level == 'mandatory' else f' ({level})'}" for name, level in levels.items())
 
 
 def _packs() -> str:
     text = (
         "awsguard has nothing on `rds.Cluster` and ElastiCache; compliance-policies has nothing on ElastiCache, and\n"
-        "takes an omitted retention for a good one. What neither looks at stands in the tables above."
+        "takes an omitted retention for a good one. What neither looks at stands in the tables above. Levels are\n"
+        "prod's."
     )
-    rows = ((pack, policy, f"`{of}`", _names(ours)) for pack, policy, of, ours in PULUMI_PACKS)
+    levels = {name: setting.level for name, setting in for_environment("prod").items()}
+    rows = (
+        (pack, policy, f"`{of}`", _covered({name: levels[name] for name in ours}))
+        for pack, policy, of, ours in PULUMI_PACKS
+    )
     return _table("Pulumi's own packs", text, ("pack", "policy", "on", "here"), rows)
 
 
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+def _stores() -> str:
+    rows = ((f"`{type_}`", why) for type_, why in REFUSED.items())
+    text = (
+        "`stores-covered` refuses what holds or carries data and has no rules: databases, caches, their snapshots,\n"
+        "and what makes resources unseen. Files (S3, EFS, FSx) are not this platform's data and are not looked at;\n"
+        "nor is what a Helm release makes inside the cluster, or a command runs."
+    )
+    return _table("Stores that are refused", text, ("type", "because"), rows)
 
 
 if __name__ == "__main__":

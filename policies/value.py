@@ -160,5 +160,20 @@ def is_number(given: Any) -> bool:
     return isinstance(given, int | float) and not isinstance(given, bool)
 
 
+def is_whole(given: Any) -> bool:
+    return is_number(given) and (isinstance(given, int) or given.is_integer())
+
+
 def at_least(value: Value, floor: float, unit: str) -> Iterator[str | Undecided]:
-    return require(value, lambda given: is_number(given) and given >= floor, f"at least {floor} {unit} are asked for")
+    return require(value, lambda given: is_whole(given) and given >= floor, f"at least {floor} {unit} are asked for")
+
+
+def between(value: Value, least: int, most: int, unit: str) -> Iterator[str | Undecided]:
+    return require(
+        value, lambda given: is_whole(given) and least <= given <= most, f"{least} to {most} {unit} are asked for"
+    )
+
+
+def is_given(value: Value, wanted: str) -> Iterator[str | Undecided]:
+    """The name of something of ours, which AWS's `default` is not."""
+    return require(value, lambda given: isinstance(given, str) and given.strip() not in ("", "default"), wanted)

@@ -28,32 +28,18 @@ _UNKNOWNS = frozenset(
 
 def plain(value: Any) -> Any:
     """`value` as dictionaries and lists, with Secret around what is marked, and UNKNOWN for what is not known."""
-    unwrapped = _unwrapped(value)
-    if isinstance(unwrapped, str):
-        return UNKNOWN if unwrapped in _UNKNOWNS else unwrapped
-    if isinstance(unwrapped, Mapping):
-        signature = unwrapped.get(_SIGNATURE)
+    if isinstance(value, str):
+        return UNKNOWN if value in _UNKNOWNS else value
+    if isinstance(value, Mapping):
+        signature = value.get(_SIGNATURE)
         if signature == _SECRET:
-            return _secret(unwrapped.get("value", _REDACTED))
+            return _secret(value.get("value", _REDACTED))
         if signature == _OUTPUT:
-            known = plain(unwrapped["value"]) if "value" in unwrapped else UNKNOWN
-            return Secret(known) if unwrapped.get("secret") else known
-        return {key: plain(each) for key, each in unwrapped.items()}
-    if isinstance(unwrapped, list | tuple):
-        return [plain(each) for each in unwrapped]
-    if type(unwrapped).__module__ == "pulumi_policy.secret":
-        return _secret(unwrapped.value)
-    return unwrapped
+            known = plain(value["value"]) if "value" in value else UNKNOWN
+            return Secret(known) if value.get("secret") else known
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list) else value
 
 
 def _secret(value: Any) -> Secret:
     return Secret(UNKNOWN if value == _REDACTED else plain(value))
-
-
-def _unwrapped(value: Any) -> Any:
-    """The SDK's proxies hide marks and refuse to show unknowns; `__target` is how its own serializer looks behind."""
-    return (
-        value["__target"]
-        if type(value).__module__ in ("pulumi_policy.proxy", "pulumi_policy.secret") and hasattr(value, "__getitem__")
-        else value
-    )

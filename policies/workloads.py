@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 from policies.rule import Finding, Resource, ResourceRule, Rule, Terms
 from policies.tokens import CRON_JOB, JOB, POD, WORKLOADS
-from policies.value import UNKNOWN, Undecided, Value, is_false, is_number, is_true, require
+from policies.value import UNKNOWN, Undecided, Value, between, is_false, is_number, is_true, require
 
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _TAG = re.compile(r".+:([A-Za-z0-9_][A-Za-z0-9._-]*)")
-_MOVING_TAGS = ("latest", "stable", "main", "master", "edge", "nightly", "dev")
+# Of a tag's parts: one that follows whatever was pushed last, and ones that do unless a commit or a date stands beside.
+_NEWEST = "latest"
+_BRANCHES = frozenset(("canary", "current", "dev", "develop", "edge", "lts", "main", "master", "nightly", "stable"))
+_COMMIT = re.compile("[0-9a-f]{7,40}|[0-9]{6,}")
 _LOWEST_UID = 10000
 
 
@@ -42,31 +45,29 @@ def _no_ttl(resource: Resource, _: Terms) -> Iterator[Finding]:
 
 
 def _deadline(resource: Resource, terms: Terms) -> Iterable[Finding]:
-    longest = terms["longest"]
-    return require(
-        _job(resource).at("activeDeadlineSeconds"),
-        lambda given: is_number(given) and 1 <= given <= longest,
-        f"1 to {longest} seconds are asked for",
-    )
+    return between(_job(resource).at("activeDeadlineSeconds"), 1, terms["longest"], "seconds")
 
 
 def _backoff(resource: Resource, terms: Terms) -> Iterable[Finding]:
-    most = terms["most"]
-    return require(
-        _job(resource).at("backoffLimit"),
-        lambda given: is_number(given) and 0 <= given <= most,
-        f"0 to {most} retries are asked for",
-    )
+    return between(_job(resource).at("backoffLimit"), 0, terms["most"], "retries")
 
 
 def _pinned(image: Value, _: Terms) -> Iterable[Finding]:
     def holds(given: object) -> bool:
         if not isinstance(given, str):
             return False
-        tag = _TAG.fullmatch(given.split("@")[0].rsplit("/", 1)[-1])
-        return bool(_DIGEST.fullmatch(given)) or bool(tag and tag[1] not in _MOVING_TAGS and "@" not in given)
+        tag = _TAG.fullmatch(given.rsplit("/", 1)[-1])
+        return bool(_DIGEST.fullmatch(given)) or bool(tag and "@" not in given and _names_a_version(tag[1]))
 
     return require(image, holds, "a digest, or a tag that does not move, is asked for")
+
+
+def _names_a_version(tag: str) -> bool:
+    """A version has a number in it; latest-alpine3.20 is a version of something else."""
+    parts = re.split("[-_.]", tag.lower())
+    if _NEWEST in parts or (_BRANCHES & set(parts) and not any(_COMMIT.fullmatch(each) for each in parts)):
+        return False
+    return any(letter.isdigit() for letter in tag)
 
 
 def _everywhere(

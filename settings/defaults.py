@@ -135,7 +135,7 @@ def with_defaults(environment: str, given: Mapping[str, Any]) -> Values:
     completed: Values = {"environment": environment, "tags": {}, "migrations": [], **given}
     for section, values in defaults(environment).items():
         own = given.get(section, {})
-        completed[section] = _over({**values, **_giving_way(section, own)}, own) if isinstance(own, dict) else own
+        completed[section] = _over(_consistent(section, values, own), own) if isinstance(own, dict) else own
     for (section, *below), entry in ENTRIES.items():
         holder, key = (completed[section], below[0]) if below else (completed, section)
         if isinstance(holder, dict) and isinstance(holder.get(key), list):
@@ -147,8 +147,13 @@ def _over(values: Values, own: Mapping[str, Any]) -> Values:
     return {**values, **{key: value for key, value in own.items() if value is not None or key not in values}}
 
 
+def _consistent(section: str, values: Values, own: Mapping[str, Any]) -> Values:
+    """The defaults without those that would contradict what the stack, or another default, says."""
+    return {**values, **_giving_way(section, _over(values, own))}
+
+
 def _giving_way(section: str, own: Mapping[str, Any]) -> Values:
-    """Defaults that would contradict what the stack says, and the ones that take their place."""
+    """Defaults that would contradict what is said, and the ones that take their place."""
     if section == "kubernetes" and (own.get("context") is not None or own.get("kubeconfig") is not None):
         return {"clusterName": None}
     if section == "redis" and own.get("engine") == "valkey":

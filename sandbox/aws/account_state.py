@@ -22,6 +22,10 @@ from sandbox.instance import ACCOUNT_ID, REGION, Instance, write_privately
 
 # Services whose every operation is the sandbox's own.
 OWN_SERVICES = ("rds", "elasticache")
+# Per service: removes the servers and files that no row stands for, once a change is on disk.
+SWEEPS: dict[str, Callable[[AccountState], None]] = {}
+# Of the rows in the tables; rows of another shape cannot be read.
+FORMAT = 2
 # The name moto has for the region of services like IAM.
 GLOBAL = "aws"
 # Addresses .10 to .250 of the instance's /24 are handed to databases and caches.
@@ -36,14 +40,23 @@ class AccountState:
         self.directory = instance.state / "aws"
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
-        # What a request leaves to be done once its change is on disk: removing files and servers.
-        self.after_saving: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self._addresses: dict[str, str] = self._read("addresses")
         self.tables: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+        self._check_format()
         for service in OWN_SERVICES:
             self.restore(service)
         for path in self.directory.glob("*.pickle"):
             self._restore_moto(path)
+
+    def _check_format(self) -> None:
+        path = self.directory / "format.json"
+        found = self._read("format") if path.exists() else 1
+        if found != FORMAT and any((self.directory / f"{service}.json").exists() for service in OWN_SERVICES):
+            raise SandboxError(
+                f"{self.directory} was written by another version of the sandbox; "
+                "run `python -m sandbox reset`, then `make up`"
+            )
+        write_privately(path, json.dumps(FORMAT))
 
     def _read(self, name: str) -> Any:
         path = self.directory / f"{name}.json"
@@ -51,7 +64,6 @@ class AccountState:
 
     def restore(self, service: str) -> None:
         """Go back to what was last saved of a service's tables: a request that failed has changed nothing."""
-        self.after_saving[service].clear()
         if service in OWN_SERVICES:
             self.tables[service] = self._read(service)
 
@@ -68,8 +80,7 @@ class AccountState:
         """Write one service's state; the caller holds its lock."""
         if service in OWN_SERVICES:
             write_privately(self.directory / f"{service}.json", json.dumps(self.tables[service], default=str))
-            while self.after_saving[service]:
-                self.after_saving[service].pop()()
+            SWEEPS[service](self)
         else:
             every = backends.get_backend(service)[ACCOUNT_ID]  # type: ignore[call-overload]
             regions = {region: every[region] for region in (REGION, GLOBAL) if region in every.keys()}  # noqa: SIM118

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moto.ec2.exceptions import InvalidSubnetIdError
-
 from sandbox.aws.account_state import AccountState
 from sandbox.aws.operations import AwsError, Parameters, Resource, operation
 from sandbox.aws.resources import Kind
@@ -15,32 +13,23 @@ from sandbox.aws.resources import Kind
 Users = Callable[[AccountState, str], Iterable[Resource]]
 
 
-def subnet_group_operations(kind: Kind, least_zones: int, in_use: str, users: Users) -> None:
-    """Register Create, Modify and Delete; `users` are the resources that a group of this name serves."""
+def subnet_group_operations(kind: Kind) -> None:
+    """Register Create, Modify and Delete."""
     description = f"{kind.shape}Description"
 
     def placed(account: AccountState, p: Parameters) -> dict[str, Any]:
         if "SubnetIds" not in p:
             return {}
-        try:
-            subnets = [account.moto("ec2").get_subnet(subnet_id) for subnet_id in p["SubnetIds"]]
-        except InvalidSubnetIdError as error:
-            raise AwsError("InvalidSubnet", error.message) from error
-        networks = {subnet.vpc_id for subnet in subnets}
-        if len(networks) != 1:
-            raise AwsError("InvalidSubnet", f"The subnets must be of one VPC, these are of: {', '.join(networks)}")
-        if len({subnet.availability_zone for subnet in subnets}) < least_zones:
-            raise AwsError(
-                "DBSubnetGroupDoesNotCoverEnoughAZs",
-                "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. "
-                f"Add subnets to cover at least {least_zones} AZs.",
-            )
-        zones = [{"Name": subnet.availability_zone} for subnet in subnets]
+        subnets = [account.moto("ec2").get_subnet(subnet_id) for subnet_id in p["SubnetIds"]]
         rows = [
-            {"SubnetIdentifier": subnet.id, "SubnetAvailabilityZone": zone, "SubnetStatus": "Active"}
-            for subnet, zone in zip(subnets, zones, strict=True)
+            {
+                "SubnetIdentifier": subnet.id,
+                "SubnetAvailabilityZone": {"Name": subnet.availability_zone},
+                "SubnetStatus": "Active",
+            }
+            for subnet in subnets
         ]
-        return {"VpcId": networks.pop(), "Subnets": rows}
+        return {"VpcId": subnets[0].vpc_id, "Subnets": rows}
 
     @operation(kind.service, f"Create{kind.shape}")
     def create(account: AccountState, p: Parameters) -> dict[str, Any]:
@@ -55,10 +44,7 @@ def subnet_group_operations(kind: Kind, least_zones: int, in_use: str, users: Us
 
     @operation(kind.service, f"Delete{kind.shape}")
     def delete(account: AccountState, p: Parameters) -> dict[str, Any]:
-        name = kind.get(account, p[kind.id])[kind.id]
-        if any(users(account, name)):
-            raise AwsError(in_use, f"Cannot delete the subnet group '{name}' because it is still in use.")
-        kind.delete(account, name)
+        kind.delete(account, p[kind.id])
         return {}
 
 
@@ -88,31 +74,22 @@ class ParameterGroups:
     kind: Kind
     family: str  # the member that names the family
     given: str  # the member that lists parameters in Modify and Reset
-    in_use: str
-    families: frozenset[str]
     catalogue: Callable[[], Mapping[str, Parameter]]
     users: Users  # the resources whose servers a group reaches
     reach: Callable[[AccountState, Resource], None]
 
-    def get(self, account: AccountState, name: str, family: str) -> Resource:
-        """The group to use with an engine's family; AWS makes a family's default group when it is first used."""
-        if name == f"default.{family}" and name not in self.kind.table(account):
+    def get(self, account: AccountState, name: str) -> Resource:
+        """The group of that name; AWS makes a family's default group when it is first used."""
+        if name.startswith("default.") and name not in self.kind.table(account):
+            family = name.removeprefix("default.")
             described = {self.family: family, "Description": f"Default parameter group for {family}"}
-            return self.kind.create(account, {self.kind.id: name}, **described, IsGlobal=False, _parameters={})
-        group = self.kind.get(account, name)
-        if group[self.family] != family:
-            raise AwsError(
-                "InvalidParameterCombination",
-                f"The parameter group {name} is of family {group[self.family]} and cannot be used with {family}",
-            )
-        return group
+            self.create(account, {self.kind.id: name, **described})
+        return self.kind.get(account, name)
 
-    def values(self, account: AccountState, name: str, family: str) -> dict[str, str]:
-        return {key: given["ParameterValue"] for key, given in self.get(account, name, family)["_parameters"].items()}
+    def values(self, account: AccountState, name: str) -> dict[str, str]:
+        return {key: given["ParameterValue"] for key, given in self.get(account, name)["_parameters"].items()}
 
     def create(self, account: AccountState, p: Parameters) -> dict[str, Any]:
-        if p[self.family] not in self.families:
-            raise AwsError("InvalidParameterValue", f"{p[self.family]} is not a valid parameter group family")
         described = {name: p[name] for name in (self.family, "Description")}
         return {self.kind.shape: self.kind.create(account, p, **described, IsGlobal=False, _parameters={})}
 
@@ -152,10 +129,7 @@ class ParameterGroups:
         return {self.kind.id: group[self.kind.id]}
 
     def delete(self, account: AccountState, p: Parameters) -> dict[str, Any]:
-        name = self.kind.get(account, p[self.kind.id])[self.kind.id]
-        if name.startswith("default.") or any(self.users(account, name)):
-            raise AwsError(self.in_use, f"The parameter group {name} is in use, or a default: it cannot be deleted")
-        self.kind.delete(account, name)
+        self.kind.delete(account, p[self.kind.id])
         return {}
 
     def list_parameters(self, account: AccountState, p: Parameters) -> dict[str, Any]:

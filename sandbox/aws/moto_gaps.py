@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from botocore import xform_name
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.models import AWSManagedPolicy
@@ -18,6 +19,10 @@ from sandbox.instance import ACCOUNT_ID
 
 # The AWS-managed policies the platform attaches; loading all 1,500 would double the start-up time.
 MANAGED_POLICIES = ("AmazonRDSEnhancedMonitoringRole",)
+
+# What moto takes of a new EKS cluster.
+EKS_CLUSTER = """name roleArn resourcesVpcConfig version kubernetesNetworkConfig logging clientRequestToken tags
+    encryptionConfig"""
 
 
 def fill(account: AccountState) -> None:
@@ -66,20 +71,9 @@ def modify_security_group_rules(account: AccountState, p: Parameters) -> dict[st
 @operation("eks", "CreateCluster")
 def create_eks_cluster(account: AccountState, p: Parameters) -> dict[str, Any]:
     """As moto, but the endpoint and CA are the real control plane's, and the cluster has its security group."""
-    names = {
-        "name": "name",
-        "role_arn": "roleArn",
-        "resources_vpc_config": "resourcesVpcConfig",
-        "version": "version",
-        "kubernetes_network_config": "kubernetesNetworkConfig",
-        "logging": "logging",
-        "client_request_token": "clientRequestToken",
-        "tags": "tags",
-        "encryption_config": "encryptionConfig",
-    }
     ec2 = account.moto("ec2")
     vpc_id = ec2.get_subnet(p["resourcesVpcConfig"]["subnetIds"][0]).vpc_id
-    cluster = account.moto("eks").create_cluster(**{name: p.get(member) for name, member in names.items()})
+    cluster = account.moto("eks").create_cluster(**{xform_name(name): p.get(name) for name in EKS_CLUSTER.split()})
     group = ec2.create_security_group(
         f"eks-cluster-sg-{p['name']}",
         "EKS created security group applied to the control plane and managed node groups.",

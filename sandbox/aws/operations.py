@@ -28,6 +28,8 @@ Operation = Callable[[AccountState, Parameters], dict[str, Any]]
 OPERATIONS: dict[tuple[str, str], Operation] = {}
 # Per service: start what should run and remove what should not, after a start or a failure.
 RECOVERIES: dict[str, Callable[[AccountState], None]] = {}
+# Per service: what the maintenance and backup windows bring.
+MAINTENANCE: dict[str, Callable[[AccountState], None]] = {}
 
 
 class AwsError(ServiceException):
@@ -63,11 +65,6 @@ def operation(service: str, name: str) -> Callable[[Operation], Operation]:
     return register
 
 
-def names(text: str) -> tuple[str, ...]:
-    """The words of a table's cell."""
-    return tuple(text.split())
-
-
 @functools.cache
 def members(service: str, shape: str) -> frozenset[str]:
     """The member names of one of the API's shapes."""
@@ -96,7 +93,20 @@ def parse(request: Request, service: str, name: str, url_parameters: dict[str, A
         for required in operation_model.input_shape.required_members:
             if required not in parameters:
                 raise AwsError("MissingParameter", f"The request must contain the parameter {required}.")
+        _check_choices(operation_model.input_shape, parameters, name)
     return parameters
+
+
+def _check_choices(shape: Any, value: Any, name: str) -> None:
+    """Refuse a word that the API's model does not list."""
+    if shape.type_name == "structure":
+        for member, given in (value or {}).items():
+            _check_choices(shape.members[member], given, member)
+    elif shape.type_name == "list":
+        for each in value or []:
+            _check_choices(shape.member, each, name)
+    elif (choices := getattr(shape, "enum", [])) and value not in choices:
+        raise AwsError("InvalidParameterValue", f"The parameter {name} must be one of: {', '.join(choices)}.")
 
 
 def serialize(request: Request, service: str, name: str | None, result: object) -> Response:

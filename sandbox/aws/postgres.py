@@ -5,6 +5,9 @@ the writer. Failing over therefore swaps directories, not roles inside PostgreSQ
 listens on its instance's address and on the cluster endpoint it serves. `arrange` makes the running
 servers agree with the tables: after a change, and after a crash or restart of anything.
 
+The writer archives its write-ahead log, so that a copy of its storage can be brought to any moment
+after it was taken: what is not archived yet is read where the writer keeps it.
+
 Only the operating-system user that the servers run as becomes `rdsadmin`, the superuser, through a
 socket outside the file system; nobody logs in as rdsadmin over the network.
 """
@@ -17,38 +20,26 @@ import hashlib
 import hmac
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import time
 from collections.abc import Collection
+from datetime import datetime
 from pathlib import Path
 
 from sandbox import certificates, processes
 from sandbox.aws import server_user
 from sandbox.aws.account_state import AccountState
 from sandbox.aws.operations import Resource
+from sandbox.aws.resources import CATALOGUE
 from sandbox.aws.server_user import tool
+from sandbox.errors import SandboxError
 from sandbox.ports import require_free
 
 SUPERUSER = "rdsadmin"
 # Sized for a laptop, or set for the stand-in; a parameter group's value for these does not reach the server.
-OURS = {
-    "hot_standby": "on",
-    "log_destination": "stderr",
-    # The prefix Aurora writes: "Aurora PostgreSQL database log files", User Guide.
-    "log_line_prefix": "%t:%r:%u@%d:[%p]:",
-    "log_timezone": "UTC",
-    "logging_collector": "off",
-    "max_connections": "100",
-    "max_wal_senders": "10",
-    "max_wal_size": "256MB",
-    "max_worker_processes": "4",
-    "min_wal_size": "32MB",
-    "shared_buffers": "16MB",
-    "ssl": "on",
-    "wal_keep_size": "256MB",
-    "wal_level": "replica",
-}
+OURS: dict[str, str] = CATALOGUE["rds"]["server settings"]
 
 
 @functools.cache
@@ -75,6 +66,11 @@ def _data(account: AccountState, cluster: Resource, member: Resource) -> Path:
 
 def _copies(account: AccountState) -> Path:
     return account.instance.state / "database-snapshots"
+
+
+def _log(account: AccountState, cluster: Resource) -> Path:
+    """Where a cluster's write-ahead log is archived; it can outlive the cluster."""
+    return account.instance.state / "database-log" / str(cluster["DbClusterResourceId"])
 
 
 def _process(name: str) -> str:
@@ -121,6 +117,54 @@ def create_storage(account: AccountState, cluster: Resource, password: str) -> N
         *([f"CREATE DATABASE {_quoted(database)} OWNER {master}"] if database != "postgres" else []),
     )
     set_password(account, cluster, password)
+
+
+def restore_storage(
+    account: AccountState,
+    cluster: Resource,
+    copy: str,
+    source: Resource | None = None,
+    until: datetime | None = None,
+) -> None:
+    """The storage that was saved under a snapshot's name, for a new cluster.
+
+    With a `source`, everything that cluster committed since is added: up to `until`, or all of it.
+    """
+    directory, storage = _directory(account, cluster), _storage(account, cluster)
+    shutil.rmtree(directory, ignore_errors=True)  # left behind by a restore that was killed
+    server_user.make_directory(directory)
+    server_user.copy(_copies(account) / copy, storage)
+    # Nobody connects before the end of recovery: with hot_standby off, `ready` is said only then.
+    settings = {"hot_standby": "off", "listen_addresses": "", "unix_socket_directories": _socket(storage)}
+    if source:
+        server_user.write(storage / "recovery.signal", "")
+        places = (_log(account, source), _storage(account, source) / "pg_wal")
+        commands = (f"cp {shlex.quote(str(place))}/%f %p 2>/dev/null" for place in places)
+        settings |= {"restore_command": " || ".join(commands), "recovery_target_action": "promote"}
+    if until:
+        settings["recovery_target_time"] = until.isoformat()
+    try:
+        _recover_storage(account, cluster, settings)
+    except SandboxError as error:
+        if "recovery ended before configured recovery target was reached" not in str(error):
+            raise
+        # Nothing was committed from that moment on, so all there is is what there was then.
+        _recover_storage(account, cluster, settings | {"recovery_target_time": ""})
+
+
+def _recover_storage(account: AccountState, cluster: Resource, settings: dict[str, str]) -> None:
+    """Run a server over copied storage until it has recovered."""
+    storage, name = _storage(account, cluster), f"{cluster['DBClusterIdentifier']}-recovery"
+    log = processes.log_path(account.instance, _process(name))
+    log.unlink(missing_ok=True)
+    server_user.write(storage / "postgresql.conf", _text(settings))
+    server_user.start(account.instance, _process(name), [tool("postgres"), "-D", storage])
+    try:
+        _wait_until_ready(account, name, storage)
+    except SandboxError as error:
+        cause = next((line for line in log.read_text().splitlines() if "FATAL:" in line), str(error))
+        raise SandboxError(f"the storage of {cluster['DBClusterIdentifier']} does not recover: {cause}") from error
+    stop(account, name)
 
 
 def set_password(account: AccountState, cluster: Resource, password: str) -> None:
@@ -182,6 +226,10 @@ def _start(account: AccountState, name: str, data: Path, addresses: dict[str, li
         for address in addresses[name]:  # PostgreSQL is content with one of them
             require_free(address, port, f"the database {name}")
         server_user.start(account.instance, _process(name), [tool("postgres"), "-D", data])
+    _wait_until_ready(account, name, data)
+
+
+def _wait_until_ready(account: AccountState, name: str, data: Path) -> None:
     pid_file = data / "postmaster.pid"
 
     def ready() -> bool:
@@ -222,7 +270,11 @@ def _configure(
     tls = _directory(account, cluster) / "tls"
     certificate, key = certificates.issue(account.instance, name, addresses=every, common_name=name, directory=tls)
     server_user.own(tls, certificate, key)
+    server_user.make_directory(_log(account, cluster))
+    archived = shlex.quote(str(_log(account, cluster)))
     own = OURS | {
+        # Whole or not at all, whatever is there from before a crash.
+        "archive_command": f"cp %p {archived}/.%f && mv {archived}/.%f {archived}/%f",
         "cluster_name": name,
         "listen_addresses": ",".join(addresses[name]),
         "port": str(cluster["Port"]),
@@ -307,14 +359,35 @@ def _stream_copy(account: AccountState, cluster: Resource, target: Path) -> None
     unfinished.rename(target)
 
 
+def copy_copy(account: AccountState, snapshot: str, target: str) -> None:
+    """Give a snapshot's storage a second name; nobody writes to it, so its files need no room of their own."""
+    shutil.rmtree(_copies(account) / target, ignore_errors=True)  # left behind by a request that was killed
+    server_user.run(["cp", "-al", _copies(account) / snapshot, _copies(account) / target])
+
+
+def archive_rest(account: AccountState, cluster: Resource) -> None:
+    """Archive what a server that was killed could not."""
+    segments = (_storage(account, cluster) / "pg_wal").glob("[0-9A-F]" * 24)
+    server_user.run(["cp", "-pn", *segments, _log(account, cluster)])
+
+
+def prune_log(account: AccountState, cluster: Resource, oldest: str) -> None:
+    """Remove the archived log that a restore from the oldest copy does not need."""
+    label = (_copies(account) / oldest / "backup_label").read_text()
+    first = label.partition("(file ")[2].partition(")")[0]
+    for segment in _log(account, cluster).glob("[0-9A-F]" * 24):
+        if segment.name < first:
+            segment.unlink()
+
+
 def sweep(
-    account: AccountState, clusters: Collection[str], instances: Collection[str], copies: Collection[str]
+    account: AccountState,
+    clusters: Collection[str],
+    instances: Collection[str],
+    copies: Collection[str],
+    logs: Collection[str],
 ) -> None:
     """Remove the servers and files that no row stands for: of what was deleted, or was never finished."""
-    for name in processes.running(account.instance):
-        if name.startswith(_process("")) and name.removeprefix(_process("")) not in instances:
-            stop(account, name.removeprefix(_process("")))
-    for kept, directory in ((clusters, account.instance.state / "databases"), (copies, _copies(account))):
-        for path in directory.glob("*"):
-            if path.name not in kept:
-                shutil.rmtree(path)
+    state = account.instance.state
+    kept = {state / "databases": clusters, _copies(account): copies, state / "database-log": logs}
+    server_user.sweep(account.instance, _process(""), instances, kept)

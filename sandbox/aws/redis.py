@@ -12,34 +12,22 @@ import os
 import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import Collection
 from pathlib import Path
 
 from sandbox import certificates, processes
 from sandbox.aws import server_user
 from sandbox.aws.account_state import AccountState
-from sandbox.aws.operations import Resource, names
+from sandbox.aws.operations import Resource
+from sandbox.aws.resources import CATALOGUE
 from sandbox.aws.server_user import tool
 from sandbox.errors import SandboxError
 from sandbox.ports import require_free
 
 # The sandbox's own user, who replicates and administers.
 ADMINISTRATOR = "sandbox-administrator"
-# "Supported and restricted commands", ElastiCache User Guide.
-RESTRICTED = names(
-    "acl|deluser acl|load acl|save acl|setuser bgrewriteaof bgsave config debug migrate psync replicaof save "
-    "shutdown slaveof sync"
-)
-FIXED = {
-    "appendonly": "yes",
-    "logfile": '""',
-    # A laptop's memory: small, yet enough for maxmemory-policy to mean something.
-    "maxmemory": "64mb",
-    # Access is by address and AUTH; protected mode would refuse a group without a token.
-    "protected-mode": "no",
-    "repl-diskless-sync-delay": "0",
-    "save": '""',
-}
+_OFFER = CATALOGUE["elasticache"]
 
 
 def _directory(account: AccountState, group: Resource) -> Path:
@@ -72,6 +60,15 @@ def create(account: AccountState, group: Resource, token: str | None) -> None:
     set_token(account, group, token, keep=False)
 
 
+def restore(account: AccountState, group: Resource, snapshot: str) -> None:
+    """Let the primary, which is yet to be started, begin with a snapshot's keys."""
+    directory = _directory(account, group) / _primary(group)["CacheClusterId"]
+    server_user.make_directory(directory)
+    # An append-only file may begin with an RDB file, and may be nothing else.
+    shutil.copy(_copies(account) / snapshot, directory / "appendonly.aof")
+    server_user.own(directory / "appendonly.aof")
+
+
 def set_token(account: AccountState, group: Resource, token: str | None, *, keep: bool) -> None:
     """Make `token` the way in (None: no token is needed); `keep` leaves the previous way in open beside it."""
     directory = _directory(account, group)
@@ -81,9 +78,10 @@ def set_token(account: AccountState, group: Resource, token: str | None, *, keep
         words = path.read_text().partition(" ~")[0].split()
         ways.insert(0, next(word for word in reversed(words) if word[0] == "#" or word == "nopass"))
     administrator = hashlib.sha256((directory / "administrator").read_bytes()).hexdigest()
+    refused = " ".join(f"-{command}" for command in _OFFER["restricted commands"].split())
     server_user.write(
         path,
-        f"user default on {' '.join(ways)} ~* &* +@all {' '.join(f'-{command}' for command in RESTRICTED)}\n"
+        f"user default on {' '.join(ways)} ~* &* +@all {refused}\n"
         f"user {ADMINISTRATOR} on #{administrator} ~* &* +@all\n",
     )
     for node in nodes(group):
@@ -125,18 +123,28 @@ def arrange(account: AccountState, group: Resource, parameters: dict[str, str]) 
             # Let go of what another node takes before anyone takes it.
             _cli(account, group, node, "CONFIG", "SET", "bind", addresses[0])
             changed[node["CacheClusterId"]] = live
-    for node in (primary, *replicas):
-        name = node["CacheClusterId"]
-        if live := changed.get(name, {}):
-            _cli(account, group, node, "CONFIG", "SET", *(word for setting in live.items() for word in setting))
-            address, port = primary["ReadEndpoint"].values()
-            _cli(account, group, node, "REPLICAOF", *(("NO", "ONE") if node is primary else (address, str(port))))
-        if processes.find(account.instance, _process(name)) is None:
-            for address in bound[name]:
-                require_free(address, node["ReadEndpoint"]["Port"], f"the cache node {name}")
-        configuration = _directory(account, group) / name / "redis.conf"
-        server_user.start(account.instance, _process(name), [tool("redis-server"), configuration])
-        _wait_until_ready(account, group, node)
+    try:
+        for node in (primary, *replicas):
+            _serve(account, group, node, bound[node["CacheClusterId"]], changed.get(node["CacheClusterId"], {}))
+    except SandboxError:
+        for name in changed:  # or the next attempt would find nothing to change
+            (_directory(account, group) / name / "redis.conf").unlink()
+        raise
+
+
+def _serve(account: AccountState, group: Resource, node: Resource, bound: list[str], live: dict[str, str]) -> None:
+    """Let a node listen and take its role: by word of mouth if it runs, else by starting it."""
+    name, (address, port) = node["CacheClusterId"], _primary(group)["ReadEndpoint"].values()
+    running = processes.find(account.instance, _process(name))
+    for taken in bound[1:] if live else [] if running else bound:
+        require_free(taken, port, f"the cache node {name}")
+    if live:
+        _cli(account, group, node, "CONFIG", "SET", *(word for setting in live.items() for word in setting))
+        source = (address, str(port)) if node["CurrentRole"] == "replica" else ("NO", "ONE")
+        _cli(account, group, node, "REPLICAOF", *source)
+    configuration = _directory(account, group) / name / "redis.conf"
+    server_user.start(account.instance, _process(name), [tool("redis-server"), configuration])
+    _wait_until_ready(account, group, node)
 
 
 def _wait_until_ready(account: AccountState, group: Resource, node: Resource) -> None:
@@ -156,7 +164,7 @@ def _configure(account: AccountState, group: Resource, node: Resource, live: dic
     name, (address, port) = node["CacheClusterId"], node["ReadEndpoint"].values()
     directory, shard = _directory(account, group) / name, group["NodeGroups"][0]
     server_user.make_directory(directory)
-    settings = FIXED | {setting: value or '""' for setting, value in live.items()}
+    settings = _OFFER["server settings"] | {setting: value or '""' for setting, value in live.items()}
     settings |= {
         "aclfile": str(_directory(account, group) / "users.acl"),
         "dir": str(directory),
@@ -197,18 +205,46 @@ def save_copy(account: AccountState, group: Resource, snapshot: str) -> None:
     _cli(account, group, _primary(group), "--rdb", str(_copies(account) / snapshot))
 
 
+def copy_copy(account: AccountState, snapshot: str, target: str) -> None:
+    shutil.copy(_copies(account) / snapshot, _copies(account) / target)
+
+
+def hand_over(account: AccountState, group: Resource) -> None:
+    """Make the first replica the primary, with every write that the primary has confirmed; `arrange` does the rest."""
+    primary = _primary(group)
+    replica = next(node for node in nodes(group) if node is not primary)
+    if processes.find(account.instance, _process(primary["CacheClusterId"])):
+        _cli(account, group, primary, "CLIENT", "PAUSE", "5000", "WRITE")
+        deadline = time.monotonic() + 5
+        while _offset(account, group, primary) != _offset(account, group, replica) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    primary["CurrentRole"], replica["CurrentRole"] = "replica", "primary"
+
+
+def _offset(account: AccountState, group: Resource, node: Resource) -> str:
+    lines = _cli(account, group, node, "INFO", "replication").splitlines()
+    return next(
+        line.partition(":")[2] for line in lines if line.startswith(("master_repl_offset:", "slave_repl_offset:"))
+    )
+
+
+def hang_up(account: AccountState, group: Resource) -> None:
+    """End every client's connection: who comes back finds the node that now serves the endpoint."""
+    for node in nodes(group):
+        _cli(account, group, node, "CLIENT", "KILL", "TYPE", "normal")
+        _cli(account, group, node, "CLIENT", "UNPAUSE")
+
+
+def primary_is_lost(account: AccountState, group: Resource) -> bool:
+    """Whether the primary's server died while a replica's runs."""
+    running = {name for name in processes.running(account.instance) if name.startswith(_process(""))}
+    names = [_process(node["CacheClusterId"]) for node in nodes(group)]
+    return _process(_primary(group)["CacheClusterId"]) not in running and any(name in running for name in names)
+
+
 def sweep(account: AccountState, groups: Collection[str], members: Collection[str], copies: Collection[str]) -> None:
     """Remove the servers and files that no row stands for: of what was deleted, or was never finished."""
-    for name in processes.running(account.instance):
-        if name.startswith(_process("")) and name.removeprefix(_process("")) not in members:
-            stop(account, name.removeprefix(_process("")))
-    for path in (account.instance.state / "caches").glob("*"):
-        if path.name not in groups:
-            shutil.rmtree(path)
-        else:
-            for node in path.glob(f"{path.name}-*"):
-                if node.name not in members:
-                    shutil.rmtree(node)
-    for copy in _copies(account).glob("*"):
-        if copy.name not in copies:
-            copy.unlink()
+    caches = account.instance.state / "caches"
+    files = {"administrator", "users.acl", *members}
+    kept = {caches: groups, _copies(account): copies, **{caches / group: files for group in groups}}
+    server_user.sweep(account.instance, _process(""), members, kept)

@@ -7,7 +7,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -20,9 +20,10 @@ from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response
 
 from sandbox import faults
-from sandbox.aws import signatures
+from sandbox.aws import rules, signatures
 from sandbox.aws.account_state import OWN_SERVICES, AccountState
 from sandbox.aws.operations import (
+    MAINTENANCE,
     OPERATIONS,
     RECOVERIES,
     AwsError,
@@ -88,8 +89,9 @@ class AwsApi:
         if environ["PATH_INFO"] == "/sandbox/token-review":
             review = signatures.review_token(self.account.instance, body)
             return Response(json.dumps(review), content_type="application/json")
-        if environ["PATH_INFO"] == "/sandbox/recover" and environ["REQUEST_METHOD"] == "POST":
-            return self._recover()
+        jobs = {"/sandbox/recover": RECOVERIES, "/sandbox/maintenance": MAINTENANCE}.get(environ["PATH_INFO"])
+        if jobs and environ["REQUEST_METHOD"] == "POST":
+            return self._run(jobs)
         started = time.monotonic()
         request = BackendRequest(environ)
         request.get_data()
@@ -116,15 +118,20 @@ class AwsApi:
         log.info("%s %s %d %.3f s", service, name, response.status_code, time.monotonic() - started)
         return response
 
-    def _recover(self) -> Response:
-        """Start what died of the servers that the tables name; the answer is the one line of what is in the way."""
+    def _run(self, jobs: dict[str, Callable[[AccountState], None]]) -> Response:
+        """Do a job for every service that has one; the answer is the one line of what is in the way."""
         try:
-            for service, recover in RECOVERIES.items():
+            for service, job in jobs.items():
                 with self.account.locks[service]:
-                    recover(self.account)
+                    try:
+                        job(self.account)
+                        self.account.save(service)
+                    except Exception:
+                        self.account.restore(service)
+                        raise
         except Exception as error:
             if not isinstance(error, SandboxError):
-                log.exception("recovering failed")
+                log.exception("a job of the sandbox failed")
             return Response(f"{error}\n", status=HTTPStatus.INTERNAL_SERVER_ERROR, content_type="text/plain")
         return Response('{"status": "ok"}\n', content_type="application/json")
 
@@ -149,9 +156,13 @@ class AwsApi:
     ) -> Response:
         """Let the sandbox's own operation answer, else moto, and keep what changed; a failure changes nothing."""
         try:
-            if own := OPERATIONS.get((service, name)):
-                result = own(self.account, parse(request, service, name, url_parameters))
-                response = serialize(request, service, name, result)
+            own = OPERATIONS.get((service, name))
+            parameters = (
+                parse(request, service, name, url_parameters) if own or (service, name) in rules.table() else {}
+            )
+            rules.check(self.account, service, name, parameters)
+            if own:
+                response = serialize(request, service, name, own(self.account, parameters))
             else:
                 response = self._ask_moto(environ, service, name)
             if response.status_code < HTTPStatus.BAD_REQUEST and not name.startswith(READING):

@@ -7,8 +7,9 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from sandbox import processes, toolchain
@@ -110,3 +111,14 @@ def copy(source: Path, target: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     run(["cp", "-a", source, unfinished])
     unfinished.rename(target)
+
+
+def sweep(instance: Instance, prefix: str, servers: Collection[str], kept: Mapping[Path, Collection[str]]) -> None:
+    """Stop the servers of a prefix that are none of `servers`; remove from directories what is not to be kept."""
+    for process in processes.running(instance):
+        if process.startswith(prefix) and process.removeprefix(prefix) not in servers:
+            processes.stop(instance, process, how=signal.SIGINT)
+    for directory, names in kept.items():
+        for path in directory.glob("*"):
+            if path.name not in names:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -3,154 +3,112 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import platform
-import shutil
+import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandbox import control_plane
 from sandbox.errors import SandboxError
 from sandbox.instance import Instance
-from sandbox.node import container as shim
+from sandbox.kube_client import Object, StatusError, UnreachableError
 from sandbox.node import kubelet
-from sandbox.node.api import Api, Object, RefusedError, UnreachableError
 from sandbox.node.pods import NAME, Host, Pod
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 _HEARTBEAT = 30.0  # seconds between looks at the Node object
-_BUSY, _IDLE = 0.05, 1.0  # seconds between rounds, while containers run and while none does
+_BUSY, _IDLE = 0.05, 0.2  # seconds between rounds, while containers run and while none does
 _PAUSE = 0.5  # seconds before asking an API server again that did not answer
+_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 _log = logging.getLogger("node")
 
 
 class Node:
     def __init__(self, instance: Instance) -> None:
-        self._host = Host(instance, Api(instance), isolated=namespaces_work(instance))
-        self._listed: dict[str, Object] | None = None  # every pod of the cluster by uid, once it is known
-        self._lock = threading.Lock()
-        self._changed = threading.Event()
-        self._stopping = threading.Event()
+        self._host = Host(instance, control_plane.client(instance, "process-node"), isolated=namespaces_work())
+        self._listed: dict[str, Object] = {}  # every pod of the cluster, by uid
         self._pods: dict[str, Pod] = {}
         self._bound: set[str] = set()
+        self._stopping = threading.Event()
 
     def run(self) -> None:
         """Work until `stop`. Containers go on without the node; the next one takes them over."""
         kubelet.serve(self._host.instance, self._runs)
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
         registered = -_HEARTBEAT
         while not self._stopping.is_set():
+            pause = _PAUSE
             try:
                 if time.monotonic() - registered > _HEARTBEAT:
                     self._register()
                     registered = time.monotonic()
-                busy = self._round()
-            except UnreachableError as error:
+                pause = self._round()
+            except (UnreachableError, StatusError) as error:
                 _log.info("the API server does not answer: %s", error)
-                busy = False
-                self._stopping.wait(_PAUSE)
-            self._changed.wait(_BUSY if busy else _IDLE)
-            self._changed.clear()
+            self._stopping.wait(pause)
 
     def stop(self) -> None:
         self._stopping.set()
-        self._changed.set()
 
-    def _round(self) -> bool:
-        """Sync every pod of ours once; whether any of them runs something."""
-        with self._lock:
-            listed = None if self._listed is None else dict(self._listed)
-        if listed is None:
-            return False
-        busy = False
+    def _round(self) -> float:
+        """Bring every pod of ours as far as it can go; the seconds until it is worth looking again.
+
+        The cluster is small and the API server near: asking is cheap, and needs no state that could go stale.
+        """
+        listed = {pod["metadata"]["uid"]: pod for pod in self._host.api.get("/api/v1/pods")["items"]}
+        busy, self._listed = False, listed
         for uid, pod in listed.items():
             try:
                 if not pod["spec"].get("nodeName"):
-                    self._bind(uid, pod)
+                    busy = self._bind(uid, pod) or busy
                 elif pod["spec"]["nodeName"] == NAME:
                     ours = self._pods.setdefault(uid, Pod(self._host, uid))
-                    ours.sync(pod)
-                    busy = busy or ours.running()
-            except RefusedError as error:
-                # Mostly a pod that is gone, or has changed: the watch brings the news.
+                    busy = ours.sync(pod) or busy
+            except StatusError as error:  # mostly a pod that is gone, or has changed: the next round knows
                 _log.info("pod %s/%s: %s", pod["metadata"]["namespace"], pod["metadata"]["name"], error)
         for uid in {path.name for path in self._host.pods.glob("*")} - set(listed):
             Pod(self._host, uid).discard()
-        for uid in set(self._pods) - set(listed):
-            del self._pods[uid]
+        self._pods = {uid: pod for uid, pod in self._pods.items() if uid in listed}
         self._bound &= set(listed)
         with contextlib.suppress(ChildProcessError):  # reap the containers that ended
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        return busy
+        return _BUSY if busy else _IDLE
 
-    def _bind(self, uid: str, pod: Object) -> None:
+    def _bind(self, uid: str, pod: Object) -> bool:
+        """Do the scheduler's work: there is one node, and it takes every pod."""
         metadata, spec = pod["metadata"], pod["spec"]
-        if uid in self._bound or spec.get("schedulingGates") or "deletionTimestamp" in metadata:
-            return
-        if spec.get("schedulerName", "default-scheduler") != "default-scheduler":
-            return
-        path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/binding"
-        identity = {"name": metadata["name"], "uid": uid}
-        target = {"apiVersion": "v1", "kind": "Node", "name": NAME}
+        held = spec.get("schedulingGates") or spec["schedulerName"] != "default-scheduler"
+        if uid in self._bound or held or "deletionTimestamp" in metadata:
+            return False
         self._bound.add(uid)
-        self._host.api.request(
-            "POST", path, {"apiVersion": "v1", "kind": "Binding", "metadata": identity, "target": target}
-        )
+        binding = {"metadata": {"name": metadata["name"], "uid": uid}, "target": {"kind": "Node", "name": NAME}}
+        path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/binding"
+        self._host.api.request("POST", path, {"apiVersion": "v1", "kind": "Binding", **binding})
+        return True
 
-    def _watch(self) -> None:
-        """Keep `_listed` up to date for ever, whatever becomes of the API server."""
-        api = self._host.api
-        while True:
-            try:
-                found = api.get("/api/v1/pods")
-                version = found["metadata"]["resourceVersion"]
-                self._update({pod["metadata"]["uid"]: pod for pod in found["items"]})
-                while True:
-                    for event in api.watch("/api/v1/pods", version):
-                        pod = event["object"]
-                        version = pod["metadata"]["resourceVersion"]
-                        if event["type"] != "BOOKMARK":
-                            self._update({pod["metadata"]["uid"]: pod}, event["type"])
-            except (UnreachableError, RefusedError) as error:  # a version that is too old (410) ends here as well
-                _log.info("watching pods anew: %s", error)
-                time.sleep(_PAUSE)
-
-    def _update(self, pods: dict[str, Object], event: str | None = None) -> None:
-        with self._lock:
-            if event is None or self._listed is None:
-                self._listed = pods
-            elif event == "DELETED":
-                self._listed = {uid: pod for uid, pod in self._listed.items() if uid not in pods}
-            else:
-                self._listed = self._listed | pods
-        self._changed.set()
-
-    def _runs(self, namespace: str, name: str, container: str) -> Sequence[Path] | None:
+    def _runs(self, namespace: str, name: str, container: str) -> Sequence[Path]:
         """For the kubelet endpoint: the runs of a container."""
-        with self._lock:
-            listed = dict(self._listed or {})
-        for uid, pod in listed.items():
+        for uid, pod in self._listed.items():
             if (pod["metadata"]["namespace"], pod["metadata"]["name"]) == (namespace, name):
-                return Pod(self._host, uid).attempts(container)
-        return None
+                return Pod(self._host, uid).runs(container)
+        return []
 
     def _register(self) -> None:
         """Create the Node object if there is none, and say that it is ready."""
         api, now = self._host.api, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        labels = {"kubernetes.io/hostname": NAME, "kubernetes.io/os": "linux", "kubernetes.io/arch": _architecture()}
-        body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NAME, "labels": labels}}
-        with contextlib.suppress(RefusedError):  # it exists
+        labels = {"kubernetes.io/hostname": NAME, "kubernetes.io/os": "linux", "kubernetes.io/arch": _ARCHITECTURE}
+        with contextlib.suppress(StatusError):  # it exists
+            body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NAME, "labels": labels}}
             api.request("POST", "/api/v1/nodes", body)
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
         resources = {"cpu": str(os.cpu_count()), "memory": f"{memory}Ki", "pods": "110"}
@@ -169,49 +127,24 @@ class Node:
             "allocatable": resources,
             "conditions": [condition],
             "nodeInfo": {
-                "architecture": _architecture(),
-                "bootID": "",
-                "containerRuntimeVersion": "process://1",
-                "kernelVersion": platform.release(),
-                "kubeProxyVersion": "",
+                "architecture": _ARCHITECTURE,
                 "kubeletVersion": "process-node",
-                "machineID": "",
                 "operatingSystem": "linux",
                 "osImage": platform.platform(),
-                "systemUUID": "",
             },
         }
         api.patch(f"/api/v1/nodes/{NAME}/status", {"status": status})
 
 
-def namespaces_work(instance: Instance) -> bool:
+def namespaces_work() -> bool:
     """Whether containers can have their own mounts here: tried out, since kernels and policies differ."""
-    directory = Path(tempfile.mkdtemp(prefix="namespaces-", dir=instance.state))
-    try:
-        (directory / "log-of-termination").touch()
-        mount = {"path": "/dev/termination-log", "source": str(directory / "log-of-termination"), "readOnly": False}
-        spec = {
-            "command": ["/bin/sh", "-c", "echo yes > /dev/termination-log"],
-            "environment": {},
-            "workdir": "/",
-            "mounts": [mount],
-            "uid": 1000,
-            "gid": 1000,
-            "grace": 1,
-            "isolated": True,
-        }
-        (directory / "spec.json").write_text(json.dumps(spec))
-        subprocess.run([sys.executable, "-I", "-S", shim.__file__, directory], timeout=20, check=False)
-        status = json.loads((directory / "status.json").read_text())
-        if status["exitCode"]:
-            _log.warning("containers run without namespaces of their own: %s", status.get("message", status))
-        return bool(status["exitCode"] == 0)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _architecture() -> str:
-    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    recent = tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2]) >= (5, 12)
+    tried = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "true"], capture_output=True, text=True, check=False
+    )
+    if tried.returncode or not recent:
+        _log.warning("containers run without namespaces of their own: %s", tried.stderr or platform.release())
+    return recent and tried.returncode == 0
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
 """One container as a local process: `python -I -S container.py DIRECTORY`.
 
-Stays beside the process as its parent, so that the exit code survives a restart of the node: reads
-and removes DIRECTORY/spec.json (it holds secrets), writes the output to DIRECTORY/log and, at the end,
-DIRECTORY/status.json.
-SIGTERM is passed on, with SIGKILL after the grace period; SIGINT kills at once. Everything that the
-container started ends with it.
+Stays beside the process as its parent, so that the exit code survives a restart of the node. It locks
+DIRECTORY/lock while it runs and creates DIRECTORY/begun before anything else: however often it is started, the
+container runs once. DIRECTORY/spec.json says what to do, and is removed when read (it holds secrets). The output goes
+to DIRECTORY/log and, at the end, DIRECTORY/status.json appears.
+SIGTERM is passed on, with SIGKILL after the grace period; SIGINT kills at once. Everything that the container
+started ends with it.
 
 Where the kernel allows unprivileged user and mount namespaces (Linux 5.12), the process sees the machine's
 files read-only, its volumes and termination log at their mount paths, and itself as the user it asked for:
@@ -16,9 +17,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
+import struct
 import sys
 import time
 from pathlib import Path
@@ -29,6 +32,7 @@ _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_UNBINDABLE, _MS_PRIVATE = 2, 4, 1 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _SYS_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
 
 _NOT_FOUND, _CANNOT_RUN = 127, 126  # exit codes, as shells and container engines give them
 
@@ -37,8 +41,55 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def main() -> None:
     directory = Path(sys.argv[1])
-    spec = json.loads((directory / "spec.json").read_text())
-    (directory / "spec.json").unlink()
+    with (directory / "lock").open("w") as lock, contextlib.suppress(BlockingIOError, FileExistsError):
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # first: what is begun and not locked has lost its parent
+        (directory / "begun").touch(exist_ok=False)
+        spec = json.loads((directory / "spec.json").read_text())
+        (directory / "spec.json").unlink()
+        _run(spec, directory)
+
+
+# For the node.
+
+
+def holder(directory: Path) -> int | None:
+    """The process that runs the container of `directory` at this moment, if one does."""
+    try:
+        with (directory / "lock").open("rb") as lock:
+            asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, *_, pid = struct.unpack(_FLOCK, fcntl.fcntl(lock, fcntl.F_GETLK, asked))
+    except FileNotFoundError:
+        return None
+    return None if kind == fcntl.F_UNLCK else pid
+
+
+def begun(directory: Path) -> bool:
+    """Whether the container of `directory` was ever run: it will not be again."""
+    return (directory / "begun").exists()
+
+
+def end_orphans(directory: Path) -> None:
+    """Kill what a container left behind whose parent was killed: nothing of it may work on beside its successor.
+
+    Its session's number may be somebody else's by now, so a process must also be in the container's mount namespace
+    or write to its log.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        session, namespace = (directory / "session").read_text().split()
+        outside = str(Path("/proc/self/ns/mnt").readlink())
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (process / "stat").read_text().rpartition(")")[2].split()[3] != session:
+                    continue
+                inside = namespace != outside and str((process / "ns" / "mnt").readlink()) == namespace
+                if inside or str(directory / "log") in (str((process / "fd" / each).readlink()) for each in "12"):
+                    os.kill(int(process.name), signal.SIGKILL)
+
+
+# The container.
+
+
+def _run(spec: dict[str, Any], directory: Path) -> None:
     _call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     reading, writing = os.pipe()
@@ -64,6 +115,8 @@ def main() -> None:
 
     with os.fdopen(reading) as pipe:
         failure = pipe.read()  # ends, empty, when the child has become the command
+    with contextlib.suppress(OSError):  # it may have ended already
+        (directory / "session").write_text(f"{child} {Path(f'/proc/{child}/ns/mnt').readlink()}")
     code = _wait(child)
     status = {"exitCode": code, "finishedAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     if failure:

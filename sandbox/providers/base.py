@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import importlib
 import json
 import os
 import re
@@ -110,13 +111,23 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
 
 
-def invalid_names(what: str, given: Iterable[str], known: Collection[str], refused: Collection[str]) -> list[Invalid]:
-    """A refusal for each given name that is not known; the real provider has the `refused` ones."""
+def sdk_names(token: str) -> set[str]:
+    """Every argument that the SDK has for a type, or for a provider (`pulumi:providers:aws`). Slow."""
+    package, module, name = token.split(":")
+    if module == "providers":
+        package, module, name = name, "", "Provider"
+    sdk = importlib.import_module(f"pulumi_{package}.{module.partition('/')[0]}".removesuffix(".index").rstrip("."))
+    arguments = vars(getattr(sdk, f"{name}Args")).items()
+    return {getattr(each.fget, "_pulumi_name", key) for key, each in arguments if isinstance(each, property)}
+
+
+def invalid_names(what: str, given: Iterable[str], known: Collection[str], token: str = "") -> list[Invalid]:
+    """A refusal for each given name that is not known: the nearest one, or that the SDK has it and we do not."""
+    strange = [name for name in given if name not in known]
+    real = sdk_names(token) if strange and token else set()
     unsupported = f"{what} %r is not supported by the sandbox"
     return [
-        Invalid(name, unsupported % name if name in refused else unknown(what, name, {*known, *refused}))
-        for name in given
-        if name not in known
+        Invalid(name, unsupported % name if name in real else unknown(what, name, {*known, *real})) for name in strange
     ]
 
 
@@ -126,7 +137,6 @@ class Provider:
     name: ClassVar[str]
     types: ClassVar[Collection[str]] = ()  # the type tokens it knows; empty: it judges them itself
     settings: ClassVar[str] = ""
-    refused_settings: ClassVar[str] = ""
     replacing_settings: ClassVar[str] = ""
 
     def __init__(self) -> None:
@@ -210,10 +220,8 @@ class Provider:
 
     def on_check_config(self, request: Any) -> provider_pb2.CheckResponse:
         known = {*self.settings.split(), "version", "pluginDownloadURL"}
-        return _checked(
-            request.news,
-            invalid_names(f"{self.name} setting", request.news.fields, known, self.refused_settings.split()),
-        )
+        token = f"pulumi:providers:{self.name}"
+        return _checked(request.news, invalid_names(f"{self.name} setting", request.news.fields, known, token))
 
     def on_diff_config(self, request: Any) -> provider_pb2.DiffResponse:
         olds, news = (values.plain(values.decode(side)) for side in (request.old_inputs or request.olds, request.news))

@@ -12,7 +12,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from sandbox.providers import values
+from sandbox.kube_client import KubeClient, StatusError, UnreachableError, active, load
+from sandbox.providers import readiness, values
 from sandbox.providers.base import (
     Asked,
     Code,
@@ -24,22 +25,19 @@ from sandbox.providers.base import (
     from_json,
     serve,
 )
-from sandbox.providers.cluster import CLUSTER_SCOPED, Cluster, StatusError, UnreachableError, active, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Sequence
 
     import grpc
+    from pulumi.runtime.proto import provider_pb2
 
-    from sandbox.providers.cluster import Object
+    from sandbox.kube_client import Object
     from sandbox.providers.values import Properties
 
-_AUTONAMED, _PATCH_FORCE, _REPLACE_UNREADY, _SKIP_AWAIT, _PROPAGATION, _TIMEOUT = (
-    f"pulumi.com/{name}"
-    for name in (
-        *("autonamed", "patchForce", "replaceUnready", "skipAwait", "deletionPropagationPolicy", "timeoutSeconds"),
-    )
-)
+_AUTONAMED, _REPLACE_UNREADY = "pulumi.com/autonamed", "pulumi.com/replaceUnready"
+_PATCH_FORCE, _TIMEOUT = "pulumi.com/patchForce", "pulumi.com/timeoutSeconds"
+_PROPAGATION = "pulumi.com/deletionPropagationPolicy"
 _CREATOR = "pulumi-kubernetes"  # the manager of a plain create; the first apply takes its fields over
 _CONFLICT_HELP = (
     "https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply/"
@@ -60,6 +58,8 @@ _OFFER = (
 _READ_ONLY = (
     "creationTimestamp deletionGracePeriodSeconds deletionTimestamp generation managedFields resourceVersion uid"
 )
+# Kinds whose deletion is not waited for either when `skipAwait` says so (pulumi-kubernetes #3154).
+_SKIPS_DELETION = ("DaemonSet", "Deployment", "Job", "Namespace", "Pod", "ReplicationController", "StatefulSet")
 # Kind → the fields whose change forces replacement, besides name and namespace. A Secret's and a ConfigMap's data
 # belong here too, unless the provider's settings call them mutable.
 _FORCE_NEW = {
@@ -81,15 +81,16 @@ _FORCE_NEW = {
 class Kubernetes(Provider):
     name = "kubernetes"
     settings = """cluster clusterIdentifier context deleteUnreachable enableConfigMapMutable enablePatchForce
-        enableSecretMutable enableServerSideApply kubeconfig namespace suppressDeprecationWarnings
+        enableSecretMutable enableServerSideApply kubeconfig suppressDeprecationWarnings
         suppressHelmHookWarnings upsertExistingObjects"""
-    refused_settings = "alwaysRender helmReleaseSettings kubeClientSettings renderYamlToDirectory skipUpdateUnreachable"
+    refused_settings = """alwaysRender helmReleaseSettings kubeClientSettings namespace renderYamlToDirectory
+        skipUpdateUnreachable"""
 
     def __init__(self) -> None:
         super().__init__()
         self.given: Properties = {}
         self.unreachable = ""
-        self._cluster: Cluster | None = None
+        self._cluster: KubeClient | None = None
 
     # The provider resource.
 
@@ -98,7 +99,7 @@ class Kubernetes(Provider):
         if not self.setting("enableServerSideApply", default=True):
             raise RefusedError("enableServerSideApply=false is not supported by the sandbox", Code.INVALID_ARGUMENT)
         try:
-            self._cluster = Cluster(*_active(given))
+            self._cluster = KubeClient(*_active(given))
             self._cluster.probe()
         except UnreachableError as error:
             self.lost(error)
@@ -114,7 +115,7 @@ class Kubernetes(Provider):
             self.log(f"{_UNREACHABLE}: {self.unreachable}", warning=True)
 
     @property
-    def cluster(self) -> Cluster:
+    def cluster(self) -> KubeClient:
         if self._cluster is None or self.unreachable:
             raise RefusedError(f"{_UNREACHABLE}: {self.unreachable}", Code.UNAVAILABLE)
         return self._cluster
@@ -161,8 +162,6 @@ class Kubernetes(Provider):
                 kept = was.get("name") if _annotation(was, _AUTONAMED) == "true" else None
                 metadata["name"] = kept or f"{asked.name}-{suffix}"
                 metadata["annotations"] = {**(metadata.get("annotations") or {}), _AUTONAMED: "true"}
-            if self.given.get("namespace") and not metadata.get("namespace") and kind not in CLUSTER_SCOPED:
-                metadata["namespace"] = self.given["namespace"]
             inputs["metadata"] = metadata
         return _with_secret_data(inputs) if kind == "Secret" else inputs, []
 
@@ -185,12 +184,18 @@ class Kubernetes(Provider):
         found.delete_first = same and _annotation(metadata, _AUTONAMED) != "true"
         return found
 
+    def on_diff(self, request: Any) -> provider_pb2.DiffResponse:
+        """The real provider names no top-level properties beside the detailed differences."""
+        answer = super().on_diff(request)
+        answer.ClearField("diffs")
+        return answer
+
     def is_unready(self, asked: Asked) -> bool:
         if self.unreachable:
             self.log("Cluster is unreachable, skipping replaceUnready check", urn=asked.urn, warning=True)
             return False
         try:
-            return not _job(self.live(values.plain(asked.olds)))[0]
+            return not readiness.job(self.live(values.plain(asked.olds))).ready
         except (StatusError, UnreachableError):
             return False
 
@@ -207,18 +212,13 @@ class Kubernetes(Provider):
             echo = ("NotFound", "NoMatch", "AlreadyExists", "Forbidden")
             if asked.preview and error.reason in echo:
                 return "", asked.news
-            message = f"resource {asked.urn!r} was not successfully created by the Kubernetes API server: {error}"
-            message += _EXISTS if error.reason == "AlreadyExists" else ""
-            raise RefusedError(
-                message.replace("'urn:", '"urn:').replace("'", '"', 1), self.explain(error)[0]
-            ) from error
+            message = f"{_not_created(asked)}: {error}" + (_EXISTS if error.reason == "AlreadyExists" else "")
+            raise RefusedError(message, self.explain(error)[0]) from error
         if asked.preview:
             made.pop("status", None)
             return "", _checkpoint(made, asked.news, asked.news, manager)
-        text = (
-            f'resource "{asked.urn}" was successfully created, but the Kubernetes API server reported that it failed to'
-        )
-        return _id(made), self.ready(asked, made, manager, f"{text} fully initialize or become live")
+        what = f'resource "{asked.urn}" was successfully created, but the Kubernetes API server reported that it failed'
+        return _id(made), self.ready(asked, made, manager, f"{what} to fully initialize or become live")
 
     def echo(self, asked: Asked, error: UnreachableError) -> tuple[str, Properties]:
         """A preview without a cluster says what the program says; anything else fails."""
@@ -252,12 +252,9 @@ class Kubernetes(Provider):
         namespace, _, name = asked.id.rpartition("/")
         module, kind = asked.type.split(":")[1:]
         version = inputs.get("apiVersion") or module.removeprefix("core/")
-        try:
-            live = self.live({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}})
-        except StatusError as error:
-            if error.reason in ("NotFound", "NoMatch"):
-                return None
-            raise
+        live = self.find({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}})
+        if live is None:
+            return None
         if asked.olds:
             found = _refreshed(inputs, olds, live)
         else:
@@ -265,12 +262,10 @@ class Kubernetes(Provider):
             found = {**{key: value for key, value in live.items() if key != "status"}, "metadata": metadata}
         manager = olds.get("__fieldManager") or f"{_CREATOR}-{os.urandom(4).hex()}"
         outputs, found = _checkpoint(live, found, asked.inputs, manager), _marked(found, asked.inputs)
-        if asked.olds and kind == "Job" and _annotation(live["metadata"], _SKIP_AWAIT) != "true":
-            done, _, errors = _job(live)
+        if asked.olds and kind == "Job" and _annotation(live["metadata"], readiness.SKIP_AWAIT) != "true":
+            done, _, errors = readiness.job(live)
             if not done:
-                raise PartialError(
-                    asked.id, outputs, [f"Resource '{name}' was created but failed to initialize", *errors], found
-                )
+                raise PartialError(asked.id, outputs, [_failed(live), *errors], found)
         return asked.id, found, outputs
 
     def update(self, asked: Asked) -> Properties:
@@ -288,10 +283,10 @@ class Kubernetes(Provider):
         try:
             owners = [each for each in live["metadata"].get("managedFields", []) if _ours(each)]
             if owners and not asked.preview:
-                self.take_over(live, owners, manager)
+                live = self.take_over(live, owners, manager)
             force = self.setting("enablePatchForce") or _annotation(new["metadata"], _PATCH_FORCE) == "true"
             mine = any(each["manager"] == _CREATOR for each in owners)
-            body = _keeping(new, live, asked.ignored)
+            body = _keeping(new, live, asked.ignored, manager)
             made = self.apply(body, manager, force=force or (asked.preview and mine), **dry)
         except StatusError as error:
             if asked.preview and error.reason == "Forbidden":
@@ -313,22 +308,21 @@ The resource managed by field manager "{manager}" had an apply conflict: {error}
             if self.deletes_unreachable():
                 return
             raise RefusedError(f"{_UNREACHABLE}{_OFFER}", Code.UNAVAILABLE)
-        old = values.plain(asked.olds)
-        annotations = old.get("__inputs", old).get("metadata", {})
-        policy = (_annotation(annotations, _PROPAGATION) or "foreground").title()
+        old, manager = values.plain(asked.olds), values.plain(asked.olds.get("__fieldManager", _CREATOR))
+        metadata = old.get("__inputs", old).get("metadata", {})
+        policy = (_annotation(metadata, _PROPAGATION) or "foreground").title()
         try:
             body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy}
             self.cluster.request("DELETE", self.path(old), body)
-            deadline = self.deadline(asked, annotations)
-            while _annotation(annotations, _SKIP_AWAIT) != "true":
-                if self.live(old)["metadata"]["uid"] != old["metadata"].get("uid"):
-                    return
-                if time.monotonic() > deadline:
-                    raise RefusedError(f"{_named(old)!r} timed out waiting to be deleted", Code.DEADLINE_EXCEEDED)
-                self.pause(0.1)
         except StatusError as error:
-            if error.reason not in ("NotFound", "NoMatch"):
-                raise
+            if error.reason in ("NotFound", "NoMatch"):
+                return
+            raise
+        if _annotation(metadata, readiness.SKIP_AWAIT) == "true" and old["kind"] in _SKIPS_DELETION:
+            return
+        seen, errors = self.wait(asked, old, readiness.absence(old))
+        if errors:
+            raise PartialError(asked.id, _checkpoint(seen, old.get("__inputs", {}), asked.olds, manager), errors)
 
     # How it is done.
 
@@ -337,13 +331,21 @@ The resource managed by field manager "{manager}" had an apply conflict: {error}
         return self.cluster.path(thing["apiVersion"], thing["kind"], metadata.get("namespace", ""), metadata["name"])
 
     def live(self, thing: Object) -> Object:
-        return self.cluster.request("GET", self.path(thing))
+        return self.cluster.get(self.path(thing))
+
+    def find(self, thing: Object) -> Object | None:
+        try:
+            return self.live(thing)
+        except StatusError as error:
+            if error.reason in ("NotFound", "NoMatch"):
+                return None
+            raise
 
     def apply(self, thing: Object, manager: str, *, force: bool, **query: str) -> Object:
         query |= {"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"}
         return self.cluster.request("PATCH", self.path(thing), thing, "application/apply-patch+yaml", **query)
 
-    def take_over(self, live: Object, owners: list[Object], manager: str) -> None:
+    def take_over(self, live: Object, owners: list[Object], manager: str) -> Object:
         """Make the fields of a plain create and of kubectl this manager's, so that applying them is no conflict."""
         fields: Object = {}
         for each in [*owners, *(each for each in live["metadata"]["managedFields"] if each["manager"] == manager)]:
@@ -354,65 +356,52 @@ The resource managed by field manager "{manager}" had an apply conflict: {error}
             {"op": "replace", "path": "/metadata/managedFields", "value": [*kept, mine]},
             {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
         ]
-        self.cluster.request("PATCH", self.path(live), patch, "application/json-patch+json")
+        return self.cluster.request("PATCH", self.path(live), patch, "application/json-patch+json")
 
     def ready(self, asked: Asked, made: Object, manager: str, what: str) -> Properties:
-        """The state of an object once it is as ready as its kind can be."""
-        judge, metadata = _READY.get((made["apiVersion"], made["kind"])), made["metadata"]
-        if judge is None or _annotation(metadata, _SKIP_AWAIT) == "true":
-            return _checkpoint(made, asked.news, asked.news, manager)
-        deadline, said, reasons = self.deadline(asked, metadata), "", list[str]()
-        while not reasons:
-            done, line, errors = judge(made)
-            if done:
+        """The state of an object once it is as ready as its kind, or its annotations, ask for."""
+        try:
+            wait = readiness.wait_for(made)
+        except ValueError as error:
+            raise RefusedError(f"{_not_created(asked)}: {error}", Code.INVALID_ARGUMENT) from error
+        seen, errors = self.wait(asked, made, wait) if wait else (made, [])
+        state = _checkpoint(seen, asked.news, asked.news, manager)
+        if errors:
+            raise PartialError(_id(made), state, [f"{what}: {errors[0]}", *errors[1:]])
+        return state
+
+    def wait(self, asked: Asked, thing: Object, wait: readiness.Wait) -> tuple[Object, list[str]]:
+        """How the object was seen last, and what went wrong, if anything did.
+
+        It is looked for until time is up, whatever becomes of the API server and of it: so do real informers.
+        """
+        deadline = time.monotonic() + (asked.timeout or float(_annotation(thing["metadata"], _TIMEOUT) or 600))
+        seen, live, said = thing, thing, ""
+        while True:
+            ready, line, errors = wait.judge(live)
+            seen = live or seen
+            if ready or errors:
                 self.log("", urn=asked.urn, status=True)
-                return _checkpoint(made, asked.news, asked.news, manager)
+                return seen, [_failed(seen), *errors] if errors else []
             if line != said:
                 self.log(line, urn=asked.urn, status=True)
                 said = line
-            if errors:
-                reasons = [f"{what}: Resource '{metadata['name']}' was created but failed to initialize", *errors]
-            elif time.monotonic() > deadline:
-                reasons = [f"{what}: '{metadata['name']}' timed out waiting to be Ready"]
-            else:
-                try:
-                    self.pause(0.1)
-                    made = self.live(made)
-                except RefusedError:
-                    reasons = [f'{what}: Resource operation was cancelled for "{metadata["name"]}"']
-                except UnreachableError as error:  # it may be restarting
-                    line = f"Waiting for the API server: {error}"
-                except StatusError as error:
-                    reasons = [f"{what}: {error}"]
-        raise PartialError(_id(made), _checkpoint(made, asked.news, asked.news, manager), reasons)
-
-    def deadline(self, asked: Asked, metadata: Object) -> float:
-        """The program's customTimeouts, else the annotation, else ten minutes."""
-        return time.monotonic() + (asked.timeout or float(_annotation(metadata, _TIMEOUT) or 600))
+            if time.monotonic() > deadline:
+                return seen, [wait.late]
+            try:
+                self.pause(0.1)
+                live = self.find(thing) or ({} if wait.until_gone else seen)
+            except RefusedError:
+                return seen, [f'Resource operation was cancelled for "{seen["metadata"]["name"]}"']
+            except (UnreachableError, StatusError) as error:
+                self.log(f"Waiting for the API server: {error}", urn=asked.urn, status=True)
 
     def deletes_unreachable(self) -> bool:
         return self.setting("deleteUnreachable") or os.environ.get("PULUMI_K8S_DELETE_UNREACHABLE") == "true"
 
 
-def _job(live: Object) -> tuple[bool, str, list[str]]:
-    """Whether a Job has succeeded, what it is waited for, and why it will not."""
-    status, name = live.get("status", {}), _named(live)
-    if not status.get("startTime"):
-        return False, f'Waiting for Job "{name}" to start', []
-    counts = " | ".join(f"{key.title()}: {status.get(key, 0)}" for key in ("active", "succeeded", "failed"))
-    conditions = {each["type"]: each for each in status.get("conditions", []) if each["status"] == "True"}
-    failed = conditions.get("Failed", {})
-    # The real provider knows these two reasons; with any other it waits for the timeout.
-    known = failed.get("reason") in ("BackoffLimitExceeded", "DeadlineExceeded")
-    errors = [f"[{failed['reason']}] {failed.get('message', '')}"] if known else []
-    return "Complete" in conditions, f'Waiting for Job "{name}" to succeed ({counts})', errors
-
-
-_READY: Mapping[tuple[str, str], Callable[[Object], tuple[bool, str, list[str]]]] = {("batch/v1", "Job"): _job}
-
-
 def _active(given: Properties) -> tuple[Object, Object]:
-    return active(parse(given.get("kubeconfig")), given.get("context") or "", given.get("cluster") or "")
+    return active(load(given.get("kubeconfig")), given.get("context") or "", given.get("cluster") or "")
 
 
 def _annotation(metadata: Object, name: str) -> str:
@@ -424,16 +413,17 @@ def _id(live: Object) -> str:
     return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])
 
 
-def _named(live: Object) -> str:
-    """As in messages: the default namespace goes without saying."""
-    return _id(live).removeprefix("default/")
+def _failed(live: Object) -> str:
+    return f"Resource '{live['metadata']['name']}' was created but failed to initialize"
+
+
+def _not_created(asked: Asked) -> str:
+    return f'resource "{asked.urn}" was not successfully created by the Kubernetes API server'
 
 
 def _in_namespace(inputs: Object) -> Object:
     """With the namespace that goes without saying, so that saying it is no difference."""
-    if inputs.get("kind") in CLUSTER_SCOPED or not isinstance(inputs.get("metadata"), dict):
-        return inputs
-    return {**inputs, "metadata": {**inputs["metadata"], "namespace": inputs["metadata"].get("namespace") or "default"}}
+    return {**inputs, "metadata": {"namespace": "default", **(inputs.get("metadata") or {})}}
 
 
 def _with_secret_data(inputs: Properties) -> Properties:
@@ -505,16 +495,25 @@ def _merge(into: Object, fields: Object) -> None:
         _merge(into.setdefault(name, {}), inner)
 
 
-def _keeping(new: Object, live: Object, ignored: Any) -> Object:
-    """`new` with the live value of each ignored path."""
+def _keeping(new: Object, live: Object, ignored: Sequence[str], manager: str) -> Object:
+    """`new` with the live value of each ignored path, and without those that only others own."""
     for path in ignored:
-        *parents, last = path.split(".")
+        names = path.split(".")
+        *parents, last = names
         target, source = new, live
         for name in parents:
             target, source = target.get(name, {}), source.get(name, {})
-        if last in source and last in target:
+        entries = live["metadata"].get("managedFields", [])
+        owners = {each["manager"] for each in entries if _owns(each.get("fieldsV1", {}), names)}
+        if owners and manager not in owners:
+            target.pop(last, None)
+        elif last in source:
             target[last] = source[last]
     return new
+
+
+def _owns(fields: Object, names: Sequence[str]) -> bool:
+    return not names or (f"f:{names[0]}" in fields and _owns(fields[f"f:{names[0]}"], names[1:]))
 
 
 if __name__ == "__main__":

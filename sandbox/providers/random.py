@@ -1,4 +1,4 @@
-"""Stand-in for the random provider: RandomPassword and RandomId. Every argument forces a new value."""
+"""Stand-in for the random provider: RandomPassword and RandomId, rows of random.yaml."""
 
 from __future__ import annotations
 
@@ -7,29 +7,14 @@ import ctypes
 import secrets
 import string
 import threading
-from typing import TYPE_CHECKING, Any
 
 from sandbox.providers import values
-from sandbox.providers.base import Asked, Difference, Invalid, Provider, RefusedError, invalid_names, serve
-
-if TYPE_CHECKING:
-    from sandbox.providers.values import Properties
+from sandbox.providers.base import Asked, Invalid, RefusedError, serve
+from sandbox.providers.table import Tabled, load
+from sandbox.providers.values import Properties
 
 PASSWORD = "random:index/randomPassword:RandomPassword"  # noqa: S105
-ID = "random:index/randomId:RandomId"
-# What an argument is worth when it is not given; None: nothing. `number` is the old name of `numeric`.
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    PASSWORD: {
-        **dict.fromkeys(("length", "keepers", "overrideSpecial")),
-        **dict.fromkeys(("lower", "upper", "numeric", "special"), True),
-        **dict.fromkeys(("minLower", "minUpper", "minNumeric", "minSpecial"), 0),
-    },
-    ID: dict.fromkeys(("byteLength", "keepers", "prefix")),
-}
-REFUSED = {PASSWORD: ("number",), ID: ()}
-REQUIRED = {PASSWORD: "length", ID: "byteLength"}
-OUTPUTS = {PASSWORD: ("result", "bcryptHash"), ID: ("b64Std", "b64Url", "dec", "hex")}
-SECRET = {PASSWORD: OUTPUTS[PASSWORD], ID: ()}
+SECRET = ("result", "bcryptHash")
 CLASSES = {
     "lower": string.ascii_lowercase,
     "upper": string.ascii_uppercase,
@@ -39,48 +24,36 @@ CLASSES = {
 _bcrypt = threading.Lock()
 
 
-class Random(Provider):
+class Random(Tabled):
     name = "random"
-    types = ARGUMENTS.keys()
+    rows = load("random.yaml")["types"]
+    types = rows.keys()
 
     def check(self, asked: Asked) -> tuple[Properties, list[Invalid]]:
-        kind, required = asked.type, REQUIRED[asked.type]
-        inputs = {name: value for name, value in asked.news.items() if name != "__defaults"}
-        found = invalid_names(f"argument of {kind}", inputs, ARGUMENTS[kind], REFUSED[kind])
-        given = values.plain(_complete(kind, inputs))
-        if required not in inputs:
-            found.append(Invalid(required, f"missing required argument {required!r} of {kind}"))
-        elif values.has_unknown(given):
+        inputs, found = super().check(asked)
+        given = values.plain(self._complete(asked.type, inputs))
+        size = "length" if asked.type == PASSWORD else "byteLength"
+        if found or values.has_unknown(given):
             return inputs, found
-        elif not isinstance(given[required], int) or given[required] < 1:
-            found.append(Invalid(required, f"{required} must be a whole number of at least 1"))
-        elif kind == PASSWORD and not any(given[each] for each in CLASSES):
+        if not isinstance(given[size], int) or given[size] < 1:
+            found.append(Invalid(size, f"{size} must be a whole number of at least 1"))
+        elif asked.type == PASSWORD and not any(given[each] for each in CLASSES):
             found.append(Invalid("special", "at least one of lower, upper, numeric and special must be true"))
-        elif kind == PASSWORD and given["length"] < sum(given[f"min{each.title()}"] for each in CLASSES):
+        elif asked.type == PASSWORD and given["length"] < sum(given[f"min{each.title()}"] for each in CLASSES):
             found.append(Invalid("length", "length must be at least the sum of the four minimums"))
         return inputs, found
 
-    def diff(self, asked: Asked) -> Difference:
-        found = Difference()
-        old, new = (values.plain(_complete(asked.type, side)) for side in (asked.olds, asked.news))
-        for name in ARGUMENTS[asked.type]:
-            for path, kind in values.changes(old[name], new[name], name):
-                if not values.covers(asked.ignored, path):
-                    found.changes[path] = kind
-        found.replaces = list(found.changes)
-        return found
-
     def create(self, asked: Asked) -> tuple[str, Properties]:
-        state = _complete(asked.type, asked.news)
+        state = self._complete(asked.type, asked.news)
         if asked.preview:
-            return "", {**state, **dict.fromkeys(OUTPUTS[asked.type], values.UNKNOWN)}
+            return "", {**state, **dict.fromkeys(self.rows[asked.type].outputs, values.UNKNOWN)}
         given = values.plain(state)
         if asked.type == PASSWORD:
             made, id_ = _password(_generate(given)), "none"
         else:
             content = secrets.token_bytes(given["byteLength"])
             made, id_ = _identity(content, given["prefix"] or ""), _url(content)
-        return id_, values.wrap({**state, **made}, asked.news, SECRET[asked.type])
+        return id_, values.wrap({**state, **made}, asked.news, SECRET)
 
     def read(self, asked: Asked) -> tuple[str, Properties, Properties] | None:
         if asked.olds:
@@ -97,15 +70,15 @@ class Random(Provider):
                 raise RefusedError(f"cannot import {id_!r}: neither <b64Url> nor <prefix>,<b64Url>") from error
             inputs = {"byteLength": len(content), **({"prefix": prefix} if prefix else {})}
             made = _identity(content, prefix)
-        return id_, inputs, values.wrap({**_complete(asked.type, inputs), **made}, {}, SECRET[asked.type])
+        return id_, inputs, values.wrap({**self._complete(asked.type, inputs), **made}, {}, SECRET)
 
     def delete(self, asked: Asked) -> None:
         """Nothing exists outside the state."""
 
-
-def _complete(kind: str, given: Properties) -> Properties:
-    """Every argument, with its default where it is not given."""
-    return {name: default if (value := given.get(name)) is None else value for name, default in ARGUMENTS[kind].items()}
+    def _complete(self, kind: str, given: Properties) -> Properties:
+        """Every argument, with its default where it is not given."""
+        row = self.rows[kind]
+        return {**dict.fromkeys(row.arguments), **row.defaults, **{n: v for n, v in given.items() if v is not None}}
 
 
 def _generate(given: Properties) -> str:

@@ -154,7 +154,30 @@ PROPERTIES: dict[str, dict[str, Any]] = {
             "global": {"database": {"secretName": "platform-database", "secretKeys": {"password": "password"}}}
         },
     },
-    "aws:rds/instance:Instance": {"engine": "postgres"},
+    tokens.PROXY: {"name": "prod-proxy", "engineFamily": "POSTGRESQL", "requireTls": True},
+    tokens.REDIS_USER: {
+        "userId": "app", "userName": "app", "engine": "redis", "accessString": "on ~* +@read",
+        "authenticationMode": {"type": "password", "passwords": Secret(["correcthorsebatterystaple"])},
+    },
+    tokens.KEY: {"description": "stores", "enableKeyRotation": True, "tags": TAGS},
+    tokens.BACKUP_VAULT: {"name": "prod-backup-vault", "tags": TAGS},
+    tokens.INSTANCE_PARAMETERS: {
+        "name": "prod-postgres-aurora-postgresql16-instance", "family": "aurora-postgresql16",
+        "parameters": [{"name": "work_mem", "value": "65536"}], "tags": TAGS,
+    },
+    tokens.PREFIX_LIST: {"name": "offices", "id": "pl-1", "entries": [{"cidr": "10.1.0.0/16"}]},
+    tokens.PREFIX_LIST_ENTRY: {"cidr": "10.1.0.0/16", "prefixListId": "pl-1"},
+    tokens.DEFAULT_SECURITY_GROUP: {"vpcId": "vpc-1", "ingress": [], "egress": []},
+    tokens.RANDOM_ID: {"byteLength": 4, "keepers": {"identifier": "prod-postgres"}},
+    tokens.CONFIG_MAP: {
+        "metadata": {"name": "settings", "namespace": "meetinity-prod"},
+        "data": {"LOG_LEVEL": "info", "settings.ini": "level = info\npassword = ${DB_PASSWORD}\ntoken_ttl: 60\n"},
+    },
+    tokens.CLUSTER_ROLE_BINDING: {
+        "metadata": {"name": "readers"},
+        "roleRef": {"kind": "Role", "name": "reader"},
+        "subjects": [{"kind": "Group", "name": "data-ops"}],
+    },
 }  # fmt: skip
 
 MISSING = object()
@@ -167,6 +190,11 @@ def sample(type_: str, changes: dict[str, Any] | None = None, *, protect: bool =
         _set(properties, path.split("/"), value)
     urn = f"urn:pulumi:prod::meetinity-data::{type_}::{name}"
     return Resource(type=type_, properties=properties, urn=urn, name=name, protect=protect)
+
+
+def bare(type_: str, **properties: Any) -> Resource:
+    """A resource of any type, with no more than is said."""
+    return Resource(type=type_, properties=properties, urn=f"urn:pulumi:prod::meetinity-data::{type_}::it", name="it")
 
 
 def _set(target: Any, path: list[str], value: Any) -> None:

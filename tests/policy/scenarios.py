@@ -11,7 +11,7 @@ from typing import Any
 from policies import tokens as t
 from policies.rule import Resource
 from policies.value import UNKNOWN, Secret
-from tests.policy.samples import CONTAINER, MISSING, sample
+from tests.policy.samples import CONTAINER, MISSING, bare, sample
 
 STATES = ("compliant", "violating", "missing", "null", "unknown", "wrong type", "secret")
 
@@ -117,30 +117,29 @@ def _text(
 _C0 = "spec/template/spec/containers/0"
 _C = "spec.template.spec.containers[0]"
 _P = "spec/template/spec"
-_APART = "a name with a varying suffix of at least 8 hexadecimal digits is asked for"
 _NO_DEFAULT_GROUP = "a group is asked for"
-_WINDOW, _WEEKLY = "a window hh:mm-hh:mm is asked for", "a window ddd:hh:mm-ddd:hh:mm is asked for"
+_HALF, _HOUR = "of 30 minutes or more is asked for", "of 60 minutes or more is asked for"
+_WINDOW, _WEEKLY = "a window hh:mm-hh:mm", "a window ddd:hh:mm-ddd:hh:mm"
 _PI = "at least 465 days are asked for, as 7, a multiple of 31 up to 713, or 731"
 _TAG = "a digest, or a tag that does not move, is asked for"
 
 PROPERTIES: tuple[Property, ...] = (
-    _whole("aurora-backup-retention", t.CLUSTER, "backupRetentionPeriod", "14 to 35 days are asked for", [3, 0, 36], 35),
+    _whole("aurora-backup-retention", t.CLUSTER, "backupRetentionPeriod", "14 to 35 days are asked for", [3, 0, 36, 14.5], 35),
     _flag("aurora-final-snapshot-taken", t.CLUSTER, "skipFinalSnapshot", False),
-    _text(
-        "aurora-final-snapshot-named-apart", t.CLUSTER, "finalSnapshotIdentifier", _APART,
-        ["prod-postgres-final", "0a1b2c3d", ""], "prod-postgres-final-20261123",
-    ),
+    _text("aurora-final-snapshot-taken", t.CLUSTER, "finalSnapshotIdentifier", "a name is asked for", ["", " "], "last"),
     _flag("aurora-automated-backups-kept", t.CLUSTER, "deleteAutomatedBackups", False),
     _flag("aurora-snapshot-tags-copied", t.CLUSTER, "copyTagsToSnapshot", True),
-    _text("aurora-windows-apart", t.CLUSTER, "preferredBackupWindow", _WINDOW, ["3-4", "sun:03:00-sun:04:00"], "02:00-03:00"),
-    _text("aurora-windows-apart", t.CLUSTER, "preferredMaintenanceWindow", _WEEKLY, ["04:00-05:00"], "Sun:05:00-Sun:06:00"),
+    _text("aurora-windows-apart", t.CLUSTER, "preferredBackupWindow", f"{_WINDOW} {_HALF}", ["3-4", "sun:03:00-sun:04:00", "03:00-03:00", "03:00-03:29"], "02:00-03:00"),
+    _text("aurora-windows-apart", t.CLUSTER, "preferredMaintenanceWindow", f"{_WEEKLY} {_HALF}", ["04:00-05:00", "sun:04:00-sun:04:00"], "Sun:05:00-Sun:06:00"),
     _flag("aurora-deletion-protection", t.CLUSTER, "deletionProtection", True),
-    _whole("redis-snapshot-retention", t.REPLICATION_GROUP, "snapshotRetentionLimit", "7 to 35 days are asked for", [6, 0, 36], 7),
-    _text("redis-windows-apart", t.REPLICATION_GROUP, "snapshotWindow", _WINDOW, ["3-4"], "02:00-03:00"),
-    _text("redis-windows-apart", t.REPLICATION_GROUP, "maintenanceWindow", _WEEKLY, ["04:00-05:00"], "sat:05:00-sat:06:00"),
-    _text(
-        "redis-final-snapshot-named-apart", t.REPLICATION_GROUP, "finalSnapshotIdentifier", _APART,
-        ["prod-redis-final"], "prod-redis-final-20261123",
+    _whole("redis-snapshot-retention", t.REPLICATION_GROUP, "snapshotRetentionLimit", "7 to 35 days are asked for", [6, 0, 36, 7.5], 7),
+    _text("redis-windows-apart", t.REPLICATION_GROUP, "snapshotWindow", f"{_WINDOW} {_HOUR}", ["3-4", "03:00-03:30"], "02:00-03:00"),
+    _text("redis-windows-apart", t.REPLICATION_GROUP, "maintenanceWindow", f"{_WEEKLY} {_HOUR}", ["04:00-05:00", "sun:05:00-sun:05:30"], "sat:05:00-sat:06:00"),
+    _text("redis-final-snapshot-taken", t.REPLICATION_GROUP, "finalSnapshotIdentifier", "a name is asked for", [""], "last"),
+    Property(
+        "backup-vault-kept", t.BACKUP_VAULT, "forceDestroy",
+        bad=[(True, "forceDestroy is true; it must be false")], absent=(),
+        wrong=("false", 'forceDestroy is "false"; it must be false'), good=False,
     ),
     _flag("performance-insights-on", t.CLUSTER, "performanceInsightsEnabled", True),
     _flag("performance-insights-on", t.INSTANCE, "performanceInsightsEnabled", True),
@@ -189,6 +188,18 @@ PROPERTIES: tuple[Property, ...] = (
         "aurora-own-parameters", t.CLUSTER, "dbClusterParameterGroupName",
         "a parameter group of our own is asked for, AWS's default cannot be changed", ["default.aurora-postgresql16", ""], "own",
     ),
+    _flag("proxy-tls-forced", t.PROXY, "requireTls", True),
+    Property(
+        "redis-users-authenticated", t.REDIS_USER, "noPasswordRequired",
+        bad=[(True, "noPasswordRequired is true; it must be false")], absent=(),
+        wrong=("false", 'noPasswordRequired is "false"; it must be false'), good=False,
+    ),
+    Property(
+        "redis-users-authenticated", t.REDIS_USER, "authenticationMode/type",
+        bad=[("no-password-required", 'authenticationMode.type is "no-password-required"; password or iam is asked for')],
+        absent=("neither passwords nor authenticationMode.type is set; one of them is asked for",),
+        wrong=(5, "authenticationMode.type is 5; password or iam is asked for"), good="iam",
+    ),
     Property(
         "aurora-tls-forced", t.CLUSTER_PARAMETERS, "parameters/0/value",
         bad=[("0", 'parameter rds.force_ssl is "0"; 1 is asked for')],
@@ -221,7 +232,9 @@ PROPERTIES: tuple[Property, ...] = (
     Property(
         "firewall-not-world-open", t.INGRESS_RULE, "cidrIpv4",
         bad=[("0.0.0.0/0", 'cidrIpv4 is "0.0.0.0/0"; only named networks may connect'),
-             ("128.0.0.0/1", 'cidrIpv4 is "128.0.0.0/1"; only named networks may connect')],
+             ("128.0.0.0/1", 'cidrIpv4 is "128.0.0.0/1"; only named networks may connect'),
+             ("3.0.0.0/8", 'cidrIpv4 is "3.0.0.0/8"; only named networks may connect'),
+             ("10.0.0.0/7", 'cidrIpv4 is "10.0.0.0/7"; only named networks may connect')],
         absent=(), wrong=(True, "cidrIpv4 is true; only named networks may connect"), good="10.0.0.0/8",
     ),
     Property(
@@ -236,6 +249,22 @@ PROPERTIES: tuple[Property, ...] = (
         "firewall-not-world-open", t.SECURITY_GROUP_RULE, "cidrBlocks",
         bad=[(["0.0.0.0/0"], 'cidrBlocks[0] is "0.0.0.0/0"; only named networks may connect')],
         absent=(), wrong=("0.0.0.0/0", 'cidrBlocks is "0.0.0.0/0", where a list belongs'), good=["10.1.0.0/16"],
+    ),
+    Property(
+        "firewall-not-world-open", t.DEFAULT_SECURITY_GROUP, "ingress",
+        bad=[([{"cidrBlocks": ["0.0.0.0/0"]}], 'ingress[0].cidrBlocks[0] is "0.0.0.0/0"; only named networks may connect')],
+        absent=(), wrong=("all", 'ingress is "all", where a list belongs'), good=[{"self": True}],
+    ),
+    Property(
+        "firewall-not-world-open", t.PREFIX_LIST, "entries",
+        bad=[([{"cidr": "10.0.0.0/8"}, {"cidr": "0.0.0.0/1"}],
+              'entries[1].cidr is "0.0.0.0/1"; only named networks may connect')],
+        absent=(), wrong=("all", 'entries is "all", where a list belongs'), good=[{"cidr": "203.0.113.0/24"}],
+    ),
+    Property(
+        "firewall-not-world-open", t.PREFIX_LIST_ENTRY, "cidr",
+        bad=[("::/1", 'cidr is "::/1"; only named networks may connect')],
+        absent=("cidr is null; only named networks may connect",), wrong=(8, "cidr is 8; only named networks may connect"), good="fd00::/8",
     ),
     Property(
         "firewall-no-way-out", t.SECURITY_GROUP, "egress",
@@ -280,8 +309,9 @@ PROPERTIES: tuple[Property, ...] = (
     _whole("job-backoff", t.JOB, "spec/backoffLimit", "0 to 2 retries are asked for", [3, -1], 0),
     _text(
         "image-pinned", t.JOB, f"{_C0}/image", _TAG,
-        ["user-service", "user-service:latest", "registry:5000/user-service", "user-service@sha256:abc", "u:main"],
-        "registry:5000/user-service:1.0.0",
+        ["user-service", "user-service:latest", "registry:5000/user-service", "user-service@sha256:abc", "u:main",
+         "u:latest-alpine", "u:latest-alpine3.20", "u:alpine", "u:stable-1", "u:1.0.0@sha256:abc"],
+        "registry:5000/user-service:main-3f2a1b9",
     ),
     _text("image-by-digest", t.JOB, f"{_C0}/image", "a digest is asked for", ["user-service:1.0.0"], f"u@sha256:{'a' * 64}"),
     _flag("container-read-only", t.JOB, f"{_C0}/securityContext/readOnlyRootFilesystem", True),
@@ -363,16 +393,67 @@ def _others() -> Iterator[Scenario]:
     for type_ in (t.CLUSTER, t.REPLICATION_GROUP):
         yield _stack("data-protected", "compliant", sample(type_))
         yield _stack("data-protected", "violating", sample(type_, protect=False), says=[said])
-    said = "no rule of this pack vouches for aws:rds/instance:Instance"
     yield _stack("stores-covered", "compliant", sample(t.CLUSTER))
-    yield _stack("stores-covered", "violating", sample("aws:rds/instance:Instance"), says=[said])
+    for type_, why in (
+        (
+            "aws:rds/instance:Instance",
+            "it holds data, and no rule here knows its backups, its encryption and who reaches it",
+        ),
+        (
+            "aws:elasticache/serverlessCache:ServerlessCache",
+            "it holds data, and no rule here knows its backups, its encryption and who reaches it",
+        ),
+        ("aws:rds/exportTask:ExportTask", "it carries data away, and no rule here knows where to"),
+        ("aws:cloudcontrol/resource:Resource", "it makes resources of any kind, which no rule here gets to see"),
+    ):
+        yield _stack("stores-covered", "violating", bare(type_), says=[f"a {type_} cannot pass: {why}"])
 
+    yield from _final_snapshots()
     yield from _backup_plan()
     yield from _insights()
     yield from _exposure()
     yield from _access()
     yield from _credentials()
     yield from _pods()
+
+
+def _final_snapshots() -> Iterator[Scenario]:
+    rule = "final-snapshot-named-apart"
+    suffix = sample(t.RANDOM_ID, name="suffix")
+    name, source = "finalSnapshotIdentifier", {"finalSnapshotIdentifier": frozenset({suffix.urn})}
+    for type_, looks_random in (
+        (t.CLUSTER, "prod-postgres-final-20240101"),
+        (t.REPLICATION_GROUP, "r-final-0a1b2c3d4e"),
+    ):
+        for state, value in (
+            ("compliant", "anything"),
+            ("unknown", UNKNOWN),
+            ("secret", Secret("x")),
+            ("wrong type", 5),
+        ):
+            store = sample(type_, {name: value})
+            yield _stack(rule, state, replace(store, uses=source), suffix)
+            # However random it looks, and even where nobody knows it yet: it comes from nowhere that varies.
+            shown = {"compliant": '"anything"', "unknown": "not known yet", "secret": "a secret", "wrong type": "5"}[
+                state
+            ]
+            says = [f"{name} is {shown}, which comes from no random resource of this stack"]
+            yield _stack(rule, "violating" if state == "compliant" else state, store, suffix, says=says)
+        constant = sample(type_, {name: looks_random})
+        says = [f'{name} is "{looks_random}", which comes from no random resource of this stack']
+        yield _stack(rule, "violating", constant, suffix, says=says)
+        # Of a stack that does not make what it names.
+        yield _stack(rule, "violating", replace(constant, uses=source), says=says)
+        for state, value in (("missing", MISSING), ("null", None)):
+            says = [f"{name} is not set; a name from a random resource is asked for"]
+            yield _stack(rule, state, sample(type_, {name: value}), suffix, says=says)
+    says = [f"{name} comes from suffix, which has no keepers: a store that replaces this one would ask for it"]
+    cluster = replace(sample(t.CLUSTER, name="cluster"), uses=source)
+    for keepers in (MISSING, None, {}):
+        yield _stack(rule, "violating", cluster, sample(t.RANDOM_ID, {"keepers": keepers}, name="suffix"), says=says)
+    yield _stack(rule, "compliant", cluster, sample(t.RANDOM_ID, {"keepers": UNKNOWN}, name="suffix"))
+    says = [f'{name} is "prod-postgres-final-0a1b2c3d", which {other} asks for too' for other in ("twin", "cluster")]
+    yield _stack(rule, "violating", cluster, replace(sample(t.CLUSTER, name="twin"), uses=source), suffix, says=says)
 
 
 def _backup_plan() -> Iterator[Scenario]:
@@ -402,6 +483,14 @@ def _backup_plan() -> Iterator[Scenario]:
         sample(t.BACKUP_SELECTION, {"resources/0": UNKNOWN}),
         doubts=["resources of it of cluster"],
     )
+
+    for said in (["*"], [cluster.properties["arn"]]):
+        but = sample(t.BACKUP_SELECTION, {"resources": ["*"], "notResources": said})
+        yield _stack(rule, "violating", cluster, plan, but, says=[unnamed])
+    but = sample(t.BACKUP_SELECTION, {"resources": ["*"], "notResources": UNKNOWN})
+    yield _stack(rule, "unknown", cluster, plan, but, doubts=["notResources of it of cluster"])
+    but = sample(t.BACKUP_SELECTION, {"resources": ["*"], "notResources": ["arn:of-another"]})
+    yield _stack(rule, "compliant", cluster, plan, but)
 
     # At preview neither ARN nor plan id is known; what they come from is.
     later = sample(t.BACKUP_SELECTION, {"resources": UNKNOWN, "planId": UNKNOWN})
@@ -458,10 +547,68 @@ def _insights() -> Iterator[Scenario]:
         yield _stack(rule, "missing", group, says=[f"parameter {name}" for name in names])
         mysql = sample(t.CLUSTER_PARAMETERS, {"family": "aurora-mysql8.0", "parameters": []})
         yield _stack(rule, "compliant", mysql)
+        yield _stack(rule, "compliant", sample(t.INSTANCE_PARAMETERS))
+        doubtful = sample(t.CLUSTER_PARAMETERS, {"parameters": [{"name": UNKNOWN, "value": "1"}]})
+        first = names[0].split()[0]
+        yield _stack(rule, "unknown", doubtful, doubts=[f"parameter {name.split()[0]}" for name in names])
+        # One more of the same name, in another spelling; and an instance's, which wins over the cluster's.
+        bad = {"name": f" {first.upper()}", "value": "0x"}
+        wanted = names[0].split("; ")[1]
+        says = [f"parameter {first} is set 2 times; once is asked for", f'parameter {first} is "0x"; {wanted}']
+        twice = sample(t.CLUSTER_PARAMETERS)
+        twice.properties["parameters"].append(bad)
+        yield _stack(rule, "violating", twice, says=says)
+        over = sample(t.INSTANCE_PARAMETERS, {"parameters": [bad]})
+        yield _stack(rule, "violating", over, says=says[1:])
+
+    yield from _parameter_groups()
 
     rule = "enhanced-monitoring-on"
     said = "monitoringRoleArn is not set; the role that writes the samples is asked for"
     yield _stack(rule, "missing", sample(t.CLUSTER, {"monitoringRoleArn": MISSING}), says=[said])
+
+
+def _parameter_groups() -> Iterator[Scenario]:
+    rule = "aurora-parameters-seen"
+    group, own = sample(t.CLUSTER_PARAMETERS, name="group"), sample(t.INSTANCE_PARAMETERS, name="own")
+    unseen = "which is no parameter group of this stack: nobody can see what it sets"
+    name, instances, member = "dbClusterParameterGroupName", "dbInstanceParameterGroupName", "dbParameterGroupName"
+    yield _stack(rule, "compliant", _cluster(), group, _member(1), own)
+    yield _stack(rule, "compliant", _cluster(), group, _member(1, **{member: own.properties["name"]}), own)
+    yield _stack(rule, "compliant", _cluster(), group, _member(1, **{member: "default.aurora-postgresql16"}))
+    yield _stack(rule, "violating", _cluster(), says=[f'{name} is "prod-postgres-aurora-postgresql16", {unseen}'])
+    for user, path in ((_cluster(**{instances: "other"}), instances), (_member(1, **{member: "other"}), member)):
+        yield _stack(rule, "violating", user, group, own, says=[f'{path} is "other", {unseen}'])
+    # That there must be one at all is another rule's.
+    for state, value in (("missing", MISSING), ("null", None)):
+        yield _stack(rule, state, _cluster(**{name: value}), group)
+    yield _stack(rule, "wrong type", _cluster(**{name: 5}), group, says=[f"{name} is 5, {unseen}"])
+    yield _stack(rule, "secret", _cluster(**{name: Secret("other")}), group, says=[f"{name} is a secret, {unseen}"])
+    later = _cluster(**{name: UNKNOWN})
+    by_source = replace(later, uses={name: frozenset({group.urn})})
+    yield _stack(rule, "unknown", later, group, doubts=[f"{name} of cluster"])
+    of_another = replace(later, uses={name: frozenset({"urn:of-another"})})
+    yield _stack(rule, "unknown", of_another, group, says=[f"{name} is not known yet, {unseen}"])
+    yield _stack(rule, "compliant", by_source, group)
+    named_later = sample(t.CLUSTER_PARAMETERS, {"name": MISSING}, name="group")
+    yield _stack(rule, "compliant", by_source, named_later)
+    for family, wanted in (("aurora-mysql8.0", "aurora-postgresql16"), ("aurora-postgresql15", "aurora-postgresql16")):
+        other = sample(t.CLUSTER_PARAMETERS, {"family": family}, name="group")
+        says = [f"{name} is a group of family {family}; one of {wanted} is asked for"]
+        yield _stack(rule, "violating", _cluster(), other, says=says)
+    unborn = sample(t.CLUSTER_PARAMETERS, {"family": UNKNOWN}, name="group")
+    yield _stack(rule, "unknown", _cluster(), unborn, doubts=["family of group of cluster"])
+    upgraded = replace(_cluster(engineVersion=UNKNOWN), uses={"engineVersion": frozenset({"urn:of-another"})})
+    yield _stack(rule, "unknown", upgraded, group, doubts=["engineVersion of cluster"])
+    # What nobody chose is unknown before the update, and no doubt: the provider fills it in.
+    yield _stack(
+        rule,
+        "compliant",
+        _cluster(),
+        group,
+        _member(1, engineVersion=UNKNOWN, dbParameterGroupName=own.properties["name"]),
+        own,
+    )
 
 
 def _exposure() -> Iterator[Scenario]:
@@ -505,8 +652,20 @@ def _exposure() -> Iterator[Scenario]:
         _cluster(),
         _member(1),
         _member(2, clusterIdentifier=UNKNOWN),
-        doubts=["clusterIdentifier of instance-2"],
+        doubts=["clusterIdentifier of instance-2 of cluster"],
     )
+    for zone in ("eu-west-1a", 5, Secret("eu-west-1a")):
+        shown = "a secret" if isinstance(zone, Secret) else zone
+        pinned = [_member(number, availabilityZone=zone) for number in (1, 2)]
+        says = [f"its 2 instances are all in {shown}; two zones are asked for"]
+        yield _stack(rule, "violating", _cluster(), *pinned, says=says)
+    yield _stack(rule, "compliant", _cluster(), pinned[0], _member(2, availabilityZone="eu-west-1b"))
+    yield _stack(rule, "compliant", _cluster(), pinned[0], _member(2))
+    later = [_member(number, availabilityZone=UNKNOWN) for number in (1, 2)]
+    yield _stack(rule, "compliant", _cluster(), *later)
+    later = [replace(each, uses={"availabilityZone": frozenset({"urn:of-a-subnet"})}) for each in later]
+    yield _stack(rule, "unknown", _cluster(), *later, doubts=["availabilityZone of instance-1, instance-2 of cluster"])
+    yield _stack(rule, "compliant", _cluster(), _member(1), floor=1)
 
     rule = "redis-encrypted-in-transit"
     mode = sample(t.REPLICATION_GROUP, {"transitEncryptionMode": "preferred"})
@@ -515,9 +674,22 @@ def _exposure() -> Iterator[Scenario]:
     yield _stack(rule, "unknown", mode, doubts=["transitEncryptionMode"])
     users = sample(t.REPLICATION_GROUP, {"authToken": MISSING, "userGroupIds": ["users"]})
     yield _stack("redis-authenticated", "compliant", users)
+    for value in ("", 5):
+        users = sample(t.REPLICATION_GROUP, {"authToken": MISSING, "userGroupIds": [value]})
+        said = f"userGroupIds[0] is {json.dumps(value)}; the id of a user group is asked for"
+        yield _stack("redis-authenticated", "violating", users, says=[said])
+    nobody = sample(t.REDIS_USER, {"accessString": "off ~keys* -@all", "authenticationMode": MISSING})
+    yield _stack("redis-users-authenticated", "compliant", nobody)
+    zones = sample(t.REPLICATION_GROUP, {"preferredCacheClusterAzs": ["eu-west-1a", "eu-west-1a"]})
+    said = "preferredCacheClusterAzs names eu-west-1a alone; two zones are asked for"
+    yield _stack("redis-fails-over", "violating", zones, says=[said])
+    zones = sample(t.REPLICATION_GROUP, {"preferredCacheClusterAzs": ["eu-west-1a", "eu-west-1b"]})
+    yield _stack("redis-fails-over", "compliant", zones)
     shards = {"numCacheClusters": MISSING, "replicasPerNodeGroup": 0}
     said = "replicasPerNodeGroup is 0; at least 1 replica per shard are asked for"
     yield _stack("redis-fails-over", "violating", sample(t.REPLICATION_GROUP, shards), says=[said])
+
+    yield from _prefix_lists()
 
     ingress = sample(t.SECURITY_GROUP, {"ingress": [{"cidrBlocks": ["10.0.0.0/8"]}]})
     yield _stack(
@@ -533,15 +705,43 @@ def _exposure() -> Iterator[Scenario]:
     yield _stack("engine-support-ending", "compliant", sample(t.CLUSTER))
 
 
+def _prefix_lists() -> Iterator[Scenario]:
+    rule = "firewall-sources-seen"
+    offices, door = sample(t.PREFIX_LIST, name="offices"), {"cidrIpv4": MISSING}
+    unseen = "no prefix list of this stack: nobody can see whom it lets in"
+    path = "prefixListId"
+    yield _stack(rule, "compliant", sample(t.INGRESS_RULE, {**door, path: "pl-1"}), offices)
+    for state, value, shown in (
+        ("violating", "pl-2", '"pl-2"'),
+        ("wrong type", 5, "5"),
+        ("secret", Secret("pl-2"), "a secret"),
+    ):
+        said = f"{path} is {shown}, {unseen}"
+        yield _stack(rule, state, sample(t.INGRESS_RULE, {**door, path: value}), offices, says=[said])
+    for state, value in (("missing", MISSING), ("null", None)):
+        yield _stack(rule, state, sample(t.INGRESS_RULE, {path: value}), offices)
+    later = sample(t.INGRESS_RULE, {**door, path: UNKNOWN})
+    yield _stack(rule, "unknown", later, offices, says=[f"{path} is not known yet, {unseen}"])
+    unborn = sample(t.PREFIX_LIST, {"id": MISSING}, name="offices")
+    yield _stack(rule, "compliant", replace(later, uses={path: frozenset({unborn.urn})}), unborn)
+    named = replace(sample(t.INGRESS_RULE, {**door, path: "pl-9"}), uses={path: frozenset({unborn.urn})})
+    yield _stack(rule, "compliant", named, unborn)
+    for type_ in (t.SECURITY_GROUP, t.DEFAULT_SECURITY_GROUP):
+        inline = sample(type_, {"ingress": [{"prefixListIds": ["pl-2"]}], "egress": [{"prefixListIds": ["pl-3"]}]})
+        yield _stack(rule, "violating", inline, offices, says=[f'ingress[0].prefixListIds[0] is "pl-2", {unseen}'])
+    yield _stack(rule, "compliant", sample(t.SECURITY_GROUP, {"ingress": UNKNOWN}))
+    later = replace(sample(t.SECURITY_GROUP, {"ingress": UNKNOWN}), uses={"ingress": frozenset({offices.urn})})
+    yield _stack(rule, "unknown", later, doubts=["ingress of it"])
+    way_out = sample(t.EGRESS_RULE, {**door, path: "pl-2"})
+    yield _stack(rule, "compliant", way_out, offices)
+
+
 def _access() -> Iterator[Scenario]:
     rule = "secrets-read-by-name"
     yield _stack(rule, "compliant", sample(t.ROLE))
     for state, path, value, finding in (
         ("violating", "rules/0/verbs", ["get", "list", "watch"],
          ['rules[0].verbs[1] is "list"; Secrets are read by get alone', 'rules[0].verbs[2] is "watch"; Secrets are read by get alone']),
-        ("violating", "rules/0/verbs", ["*"], ["rules[0].verbs[0] is a wildcard; each is named"]),
-        ("violating", "rules/0/resources", ["*"], ["rules[0].resources[0] is a wildcard; each is named"]),
-        ("violating", "rules/0/apiGroups", ["*"], ["rules[0].apiGroups[0] is a wildcard; each is named"]),
         ("violating", "rules/0/resourceNames", [], ["rules[0].resourceNames is not set; the Secrets are named"]),
         ("missing", "rules/0/resourceNames", MISSING, ["rules[0].resourceNames is not set; the Secrets are named"]),
         ("null", "rules/0/resourceNames", None, ["rules[0].resourceNames is not set; the Secrets are named"]),
@@ -551,6 +751,68 @@ def _access() -> Iterator[Scenario]:
         yield _stack(rule, state, sample(t.ROLE, {path: value}), says=finding)
     yield _stack(rule, "unknown", sample(t.ROLE, {"rules/0/resourceNames": UNKNOWN}), doubts=["rules[0].resourceNames"])
 
+    yield from _what_roles_give()
+    yield from _bindings()
+
+
+def _what_roles_give() -> Iterator[Scenario]:
+    rule = "role-without-wildcard"
+    yield _stack(rule, "compliant", sample(t.ROLE))
+    for state, number, part, value, finding in (
+        ("violating", 0, "verbs", ["*"], "rules[0].verbs[0] is a wildcard; each is named"),
+        ("violating", 1, "resources", ["*"], "rules[1].resources[0] is a wildcard; each is named"),
+        ("violating", 1, "resources", ["deployments/*"], "rules[1].resources[0] is a wildcard; each is named"),
+        ("violating", 1, "apiGroups", ["*"], "rules[1].apiGroups[0] is a wildcard; each is named"),
+        ("secret", 1, "verbs", Secret(["*"]), "rules[1].verbs[0] is a wildcard; each is named"),
+        ("wrong type", 1, "verbs", "*", 'rules[1].verbs is "*", where a list belongs'),
+    ):
+        yield _stack(rule, state, sample(t.ROLE, {f"rules/{number}/{part}": value}), says=[finding])
+    for state, value in (("missing", MISSING), ("null", None)):
+        yield _stack(rule, state, sample(t.ROLE, {"rules": value}))
+    yield _stack(rule, "unknown", sample(t.ROLE, {"rules/1/verbs": UNKNOWN}), doubts=["rules[1].verbs"])
+    gathered = sample(t.ROLE, {"aggregationRule": {"clusterRoleSelectors": []}})
+    said = "aggregationRule is set; what it gathers from other roles cannot be seen"
+    yield _stack(rule, "violating", gathered, says=[said])
+
+    rule = "role-without-way-up"
+    yield _stack(rule, "compliant", sample(t.ROLE))
+    rbac = "rbac.authorization.k8s.io"
+    for group, what, how, why in (
+        (rbac, "roles", "escalate", "it gives itself what it has not"),
+        (rbac, "clusterroles", "bind", "it gives itself what it has not"),
+        (rbac, "rolebindings", "create", "it gives itself what it has not"),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "patch",
+         "an admission webhook sees and changes every Secret"),
+        ("certificates.k8s.io", "certificatesigningrequests/approval", "update", "a certificate it approves is anybody's"),
+        ("", "users", "impersonate", "it acts as others"),
+        ("", "nodes/proxy", "get", "through it every pod of a node is reached"),
+        ("", "pods/exec", "create", "it is where every Secret is mounted"),
+        ("", "services/status", "patch", "it draws another Service's traffic to itself"),
+        ("", "serviceaccounts/token", "create", "it makes tokens of others"),
+    ):  # fmt: skip
+        given = {"rules/1": {"apiGroups": ["apps", group], "resources": ["pods", what], "verbs": ["list", how]}}
+        yield _stack(rule, "violating", sample(t.ROLE, given), says=[f"rules[1] gives {how} of {what}: {why}"])
+    given = {"apiGroups": [rbac], "resources": ["roles"], "verbs": ["get", "list"]}
+    yield _stack(rule, "compliant", sample(t.ROLE, {"rules/1": given}))
+    hidden = {**given, "verbs": Secret(["bind"])}
+    yield _stack(
+        rule,
+        "secret",
+        sample(t.ROLE, {"rules/1": hidden}),
+        says=["rules[1] gives bind of roles: it gives itself what it has not"],
+    )
+    yield _stack(
+        rule,
+        "wrong type",
+        sample(t.ROLE, {"rules/1": {**given, "verbs": "bind"}}),
+        says=['rules[1].verbs is "bind", where a list belongs'],
+    )
+    yield _stack(rule, "unknown", sample(t.ROLE, {"rules/1": {**given, "verbs": UNKNOWN}}), doubts=["rules[1].verbs"])
+    for state, value in (("missing", MISSING), ("null", None)):
+        yield _stack(rule, state, sample(t.ROLE, {"rules": value}))
+
+
+def _bindings() -> Iterator[Scenario]:
     rule = "secrets-read-by-the-listed"
     role, binding = sample(t.ROLE, name="role"), sample(t.ROLE_BINDING, name="binding")
     yield _stack(rule, "compliant", role, binding, subjects=_DATA_OPS)
@@ -578,10 +840,63 @@ def _access() -> Iterator[Scenario]:
     other = sample(t.ROLE_BINDING, {"subjects/0/name": Secret("data-ops")}, name="binding")
     yield _stack(rule, "secret", role, other, subjects=_DATA_OPS)
     for broad in ("cluster-admin", "admin", "edit"):
-        other = sample(t.ROLE_BINDING, {"roleRef/name": broad}, name="binding")
+        says = [f'roleRef.name is "{broad}", which reads every Secret']
+        yield _stack(rule, "violating", _bound("ClusterRole", broad), says=says, subjects=_DATA_OPS)
+
+    # A role from elsewhere, of which nobody can say what it reads; and those that the environment knows.
+    unseen = "which this stack does not make: nobody can see what it reads"
+    for kind, name in (("Role", "reader-of-another"), ("ClusterRole", "reader"), ("Role", "view"), ("Role", "admin")):
+        says = [f"roleRef is {kind} {name}, {unseen}"]
+        yield _stack(rule, "violating", _bound(kind, name), role, says=says, subjects=_DATA_OPS)
+    yield _stack(rule, "compliant", _bound("ClusterRole", "view"), role)
+    known = [{"kind": "Role", "name": "metrics"}]
+    yield _stack(rule, "compliant", _bound("Role", "metrics"), role, roles=known)
+    yield _stack(rule, "violating", _bound("Role", None), says=[f"roleRef is Role null, {unseen}"], roles=known)
+    yield _stack(
+        rule, "wrong type", _bound("Role", ["metrics"]), says=[f'roleRef is Role ["metrics"], {unseen}'], roles=known
+    )
+    yield _stack(rule, "unknown", _bound("Role", UNKNOWN), role, doubts=["roleRef.name of binding"])
+    by_source = replace(_bound("Role", UNKNOWN), uses={"roleRef": frozenset({role.urn})})
+    yield _stack(rule, "violating", by_source, role, says=[said])
+
+    # A role is its kind, its namespace and its name: of the same name elsewhere it is another.
+    elsewhere = sample(t.ROLE, {"metadata/namespace": "other"}, name="elsewhere")
+    yield _stack(rule, "violating", binding, elsewhere, says=[f"roleRef is Role reader, {unseen}"], subjects=_DATA_OPS)
+    harmless = sample(t.ROLE, {"rules/0": MISSING}, name="role")
+    yield _stack(rule, "compliant", binding, harmless, elsewhere)
+    somewhere = sample(t.ROLE, {"metadata/namespace": UNKNOWN}, name="somewhere")
+    yield _stack(rule, "violating", binding, harmless, somewhere, says=[said])
+    everywhere = replace(sample(t.ROLE, {"metadata/namespace": MISSING}, name="everywhere"), type=t.CLUSTER_ROLE)
+    yield _stack(rule, "compliant", _bound("ClusterRole", "reader"), everywhere, subjects=_DATA_OPS)
+    of_all = sample(t.CLUSTER_ROLE_BINDING, {"roleRef/kind": "ClusterRole"}, name="binding")
+    says = ["it gives the Secrets of every namespace; a RoleBinding gives one's"]
+    yield _stack(rule, "violating", of_all, everywhere, says=says, subjects=_DATA_OPS)
+
+    # So is a ServiceAccount.
+    account = [{"kind": "ServiceAccount", "name": "example-service"}]
+    there = [{**account[0], "namespace": "other"}]
+    for listed, namespace, holds in (
+        (account, "meetinity-prod", True), (account, "other", False), (there, "other", True), (there, "meetinity-prod", False),
+        (account, MISSING, True), (there, MISSING, False),
+    ):  # fmt: skip
+        subject = {**account[0], **({} if namespace is MISSING else {"namespace": namespace})}
+        bound = sample(t.ROLE_BINDING, {"subjects": [subject]}, name="binding")
+        where = "null" if namespace is MISSING else namespace
+        says = [
+            f"subjects[0] is ServiceAccount example-service of namespace {where}, who is not among the subjects listed"
+        ]
         yield _stack(
-            rule, "violating", other, says=[f'roleRef.name is "{broad}", which reads every Secret'], subjects=_DATA_OPS
+            rule, "compliant" if holds else "violating", bound, role, says=[] if holds else says, subjects=listed
         )
+
+    # What one binding leaves open hides nothing of another.
+    wide = replace(_bound("ClusterRole", "admin"), name="wide", urn="urn:wide")
+    says = ['roleRef.name is "admin", which reads every Secret']
+    yield _stack(rule, "unknown", _bound("Role", UNKNOWN), wide, says=says, doubts=["roleRef.name of binding"])
+
+
+def _bound(kind: str, name: Any) -> Resource:
+    return sample(t.ROLE_BINDING, {"roleRef/kind": kind, "roleRef/name": name}, name="binding")
 
 
 def _credentials() -> Iterator[Scenario]:
@@ -621,46 +936,149 @@ def _credentials() -> Iterator[Scenario]:
     yield _stack(rule, "violating", half, says=["stringData is not marked secret; the state would hold it in clear"])
     yield _stack(rule, "secret", sample(t.SECRET, {"stringData": {"host": Secret("h"), "password": Secret("p")}}))
 
+    for value in (["hunter2hunter2"], "hunter2hunter2", UNKNOWN):
+        user = sample(t.REDIS_USER, {"authenticationMode/passwords": value})
+        said = "authenticationMode.passwords is not marked secret; the state would hold it in clear"
+        yield _stack("credentials-marked-secret", "violating", user, says=[said])
+
+    yield from _environments()
+    yield from _commands()
+    yield from _outputs()
+
+
+# Names that credentials go by, and names of what is only about one.
+TELLING = (
+    "DB_PASSWORD", "DB_PASS", "PGPASSWORD", "PGPASS", "REDIS_PWD", "dbpwd", "MYSQL_PW", "ENCRYPTION_KEY", "apiKey", "API_KEY", "apikey",
+    "AWS_SECRET_ACCESS_KEY", "SSH_KEY", "JWT", "JWT_SECRET", "authToken", "GITHUB_TOKENS", "BASIC_AUTH", "CREDS", "DB_CREDENTIALS",
+    "DATABASE_URL", "DATABASE_READER_URL", "REDIS_URL", "SENTRY_DSN", "PASSWORD_PROD", "client-secret", "spring.datasource.password",
+)  # fmt: skip
+HARMLESS = (
+    "PASSWORD_FILE", "SECRET_NAME", "secretName", "TOKEN_TTL", "TOKEN_TTL_SECONDS", "AWS_ACCESS_KEY_ID", "PUBLIC_KEY", "KMS_KEY",
+    "CACHE_KEY", "PARTITION_KEY", "KEY", "MAX_TOKENS", "PASSWORD_MIN_LENGTH", "AUTH_METHOD", "BYPASS", "COMPASS", "TOKEN_ISSUER",
+    "KEY_PREFIX", "PGPASSFILE", "AUTH_URL", "PASSTHROUGH", "MONKEY", "password_policy", "SECRET_ARN", "DATABASE_NAME", "LOG_LEVEL",
+)  # fmt: skip
+
+
+def _environments() -> Iterator[Scenario]:
     rule = "no-credential-in-env"
     yield _stack(rule, "compliant", sample(t.JOB))
     clear = "holds its value in clear; valueFrom.secretKeyRef is asked for"
+    text = "holds a credential in its text; valueFrom.secretKeyRef is asked for"
     for state, name, value, findings in (
-        ("violating", "DB_PASSWORD", "hunter2", [f"{_C}.env[0] DB_PASSWORD {clear}"]),
-        ("violating", "apiKey", "hunter2", [f"{_C}.env[0] apiKey {clear}"]),
-        ("violating", "TARGET", "postgresql://u:hunter2@h/d", [f"{_C}.env[0] TARGET holds a URL with a password; valueFrom.secretKeyRef is asked for"]),
+        *(("violating", name, "hunter2", [f"{_C}.env[0] {name} {clear}"]) for name in TELLING),
+        *(("compliant", name, "hunter2", []) for name in HARMLESS),
+        ("violating", "TARGET", "postgresql://u:hunter2@h/d", [f"{_C}.env[0] TARGET {text}"]),
+        ("violating", "TARGET", "host=h user=u password=hunter2", [f"{_C}.env[0] TARGET {text}"]),
+        ("violating", "TARGET", "-----BEGIN RSA PRIVATE KEY-----\nMII", [f"{_C}.env[0] TARGET {text}"]),
         ("secret", "HOME", Secret("hunter2"), [f"{_C}.env[0] HOME {clear}"]),
         ("wrong type", "TOKEN", 5, [f"{_C}.env[0] TOKEN {clear}"]),
+        ("unknown", "DB_PASS", UNKNOWN, [f"{_C}.env[0] DB_PASS {clear}"]),
         ("missing", "TOKEN", MISSING, []),
         ("null", "TOKEN", None, []),
-        ("compliant", "PASSWORD_FILE", "/run/secrets/password", []),
+        ("compliant", "TOKEN", "", []),
+        ("compliant", "USE_AUTH", "true", []),
+        ("compliant", "BASIC_AUTH", "off", []),
+        ("compliant", "DB_PASSWORD", "$(OTHER)", []),
         ("compliant", "TARGET", "https://example.org/a:b@c", []),
+        ("compliant", "TARGET", "postgresql://u:$(DB_PASSWORD)@h/d", []),
     ):  # fmt: skip
         yield _stack(rule, state, sample(t.JOB, {f"{_ENV}/0/name": name, f"{_ENV}/0/value": value}), says=findings)
     yield _stack(rule, "unknown", sample(t.JOB, {f"{_ENV}/0/value": UNKNOWN}), doubts=[f"{_C}.env[0].value of HOME"])
-    command = sample(t.JOB, {f"{_C0}/command/1": "--url=redis://:hunter2@h"})
-    yield _stack(
-        rule, "violating", command, says=[f"{_C}.command[1] holds a credential, which every process list shows"]
-    )
 
+    yield _stack(rule, "compliant", sample(t.CONFIG_MAP))
+    for state, path, value in (
+        ("violating", "DB_PASS", "hunter2"),
+        ("violating", "settings.ini", "a = b\npassword = hunter2\n"),
+        ("violating", "settings.yaml", "redis:\n  auth_token: hunter2"),
+        ("violating", "url", "redis://:hunter2@h"),
+        ("secret", "LOG_LEVEL", Secret("info")),
+        ("wrong type", "ENCRYPTION_KEY", 5),
+    ):
+        said = f"data.{path} holds a credential, and a ConfigMap is read by everybody; a Secret is asked for"
+        config = sample(t.CONFIG_MAP)
+        config.properties["data"][path] = value
+        yield _stack(rule, state, config, says=[said])
+    yield _stack(rule, "unknown", sample(t.CONFIG_MAP, {"data/LOG_LEVEL": UNKNOWN}), doubts=["data.LOG_LEVEL"])
+
+
+def _commands() -> Iterator[Scenario]:
+    rule = "no-credential-in-env"
+    says = "holds a credential, which every process list shows"
+    for words, number in (
+        (["run", "--url=redis://:hunter2@h"], 1), (["run", "--password=hunter2"], 1), (["run", "--password", "hunter2"], 2),
+        (["run", "-p", "hunter2"], 2), (["run", "--db-pass=hunter2"], 1), (["run", "--apiKey", "hunter2"], 2),
+        (["run", "-Ddb.password=hunter2"], 1), (["DB_PWD=hunter2"], 0), (["redis-cli", "-a", "hunter2", "ping"], 2),
+        (["curl", "-u", "me:hunter2", "http://h"], 2), (["curl", "-H", "Authorization: Bearer hunter2"], 2),
+        (["sh", "-c", "export PGPASSWORD=hunter2; psql -h h"], 2), (["sh", "-c", "psql \"host=h password=hunter2\""], 2),
+        (["sh", "-c", "mkdir -p /x && sshpass -p hunter2 ssh -p 22 h"], 2), (["sh", "-c", "it's --token hunter2"], 2),
+    ):  # fmt: skip
+        for part in ("command", "args", "lifecycle/postStart/exec/command", "livenessProbe/exec/command"):
+            *above, last = part.split("/")
+            nested: Any = words
+            for step in reversed([*above[1:], last] if above else []):
+                nested = {step: nested}
+            job = sample(t.JOB, {f"{_C0}/{above[0] if above else last}": nested})
+            yield _stack(rule, "violating", job, says=[f"{_C}.{part.replace('/', '.')}[{number}] {says}"])
+    for words in (
+        ["run", "--password", "$(DB_PASSWORD)"], ["run", "--password=$(DB_PASSWORD)"], ["run", "--password-file", "/run/x"],
+        ["run", "-p", "5432"], ["run", "-p", "/data"], ["sh", "-c", "mkdir -p data && docker run -p 80:80 x"],
+        ["sh", "-c", "PGPASSWORD=\"$DB_PASSWORD\" psql --no-password db"], ["sh", "-c", "TOKEN=$(cat /run/token) run"],
+        ["curl", "-u", "me", "http://h"], ["run", "--token-ttl=60"], ["run", "--password="], ["run", "--password", "--verbose"], ["redis-cli", "-h", "h"],
+        ["run", "-a", "all"], ["alembic", "upgrade", "head"], ["run", "--use-auth", "basic"],
+    ):  # fmt: skip
+        yield _stack(rule, "compliant", sample(t.JOB, {f"{_C0}/command": words}))
+    marked = sample(t.JOB, {f"{_C0}/args": ["run", Secret("hunter2"), UNKNOWN, 5]})
+    yield _stack(rule, "secret", marked, says=[f"{_C}.args[1] {says}"])
+
+
+def _outputs() -> Iterator[Scenario]:
     rule = "no-credential-in-outputs"
-    password = sample(t.RANDOM_PASSWORD, name="password")
+    password, real = sample(t.RANDOM_PASSWORD, name="password"), "correcthorsebatterystaple"
+    encoded = "Y29ycmVjdGhvcnNlYmF0dGVyeXN0YXBsZQ=="
     yield _stack(rule, "compliant", sample(t.STACK), password)
     for state, path, value, output in (
         ("violating", "database_password", "hunter2", "database_password"),
+        ("violating", "db_pass", "hunter2", "db_pass"),
+        ("violating", "encryption_key", 12345, "encryption_key"),
+        ("violating", "passwords", {"admin": "hunter2"}, "passwords.admin"),
+        ("violating", "passwords", ["hunter2"], "passwords[0]"),
         ("violating", "endpoint", "redis://:hunter2@h", "endpoint"),
-        ("violating", "note", "correcthorsebatterystaple", "note"),
+        ("violating", "note", real, "note"),
+        ("violating", "note", f"the password is {real}.", "note"),
+        ("violating", "note", encoded, "note"),
+        ("violating", "values", {"a": [{"b": f"x{real}x"}]}, "values.a[0].b"),
+        ("violating", "values", json.dumps({"database": {"password": "hunter2"}}), "values.database.password"),
         ("violating", "helm_values/global/database/password", "hunter2", "helm_values.global.database.password"),
+        (
+            "violating",
+            "helm_values/global/database/secretKeys/password",
+            "hunter2",
+            "helm_values.global.database.secretKeys.password",
+        ),
         ("wrong type", "list", ["a", "redis://:hunter2@h"], "list[1]"),
     ):
         yield _stack(
             rule, state, sample(t.STACK, {path: value}), password, says=[f"output {output} holds a credential in clear"]
         )
+    for path, value in (
+        ("database_name", "meetinity"), ("token_ttl", 60), ("secret_name", "platform-database"), ("public_key", "ssh-ed25519 AAAA"),
+        ("secrets", ["platform-database", "platform-redis"]), ("auth_enabled", True), ("note", "{not json"), ("kms_key", "arn:k"),
+    ):  # fmt: skip
+        yield _stack(rule, "compliant", sample(t.STACK, {path: value}), password)
     yield _stack(rule, "secret", sample(t.STACK, {"database_password": Secret(UNKNOWN)}), password)
     yield _stack(
         rule, "unknown", sample(t.STACK, {"database_password": UNKNOWN}), password, doubts=["database_password of it"]
     )
     for state, value in (("missing", MISSING), ("null", None)):
         yield _stack(rule, state, sample(t.STACK, {"database_password": value}), password)
+
+    # What the stack's Secrets hold beside their password is no secret: everybody may know the host.
+    secret = sample(t.SECRET, {"stringData": Secret({"host": "writer.example", "password": "hunter2hunter2"})})
+    in_data = sample(t.SECRET, {"stringData": MISSING, "data": Secret({"host": "d3JpdGVy", "password": encoded})})
+    yield _stack(rule, "compliant", sample(t.STACK), secret, in_data)
+    for value, holder in (("hunter2hunter2", secret), (real, in_data)):
+        stack = sample(t.STACK, {"note": value})
+        yield _stack(rule, "violating", stack, holder, says=["output note holds a credential in clear"])
 
 
 def _pods() -> Iterator[Scenario]:

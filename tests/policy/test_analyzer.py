@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -19,10 +20,6 @@ from tests.policy.scenarios import SCENARIOS, Scenario
 from tests.policy.test_rules import BY_NAME, TODAY
 
 
-def _said(diagnostic) -> str:
-    return diagnostic.message.split("during preview: ")[-1]
-
-
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_the_analyzer_says_what_the_rule_says(analyzer, scenario: Scenario):
     rule = BY_NAME[scenario.rule]
@@ -36,8 +33,8 @@ def test_the_analyzer_says_what_the_rule_says(analyzer, scenario: Scenario):
     expected = [f"{rule.requires}\n{finding}. Fix: {advice}" for finding in scenario.findings]
     if scenario.undecided:
         names = ", ".join(scenario.undecided)
-        expected.append(f"{rule.name} is undecided until it knows {names}")
-    assert [_said(each) for each in diagnostics] == expected
+        expected.append(f"{rule.requires}\n{rule.name} is undecided until it knows {names}")
+    assert [each.message for each in diagnostics] == expected
     levels = [each.enforcementLevel for each in diagnostics[: len(scenario.findings)]]
     assert set(levels) <= {proto.ADVISORY if level == "advisory" else proto.MANDATORY}
     if scenario.undecided:
@@ -90,15 +87,59 @@ def test_without_being_configured_the_pack_is_as_strict_as_production(analyzer):
 
 def test_an_exemption_reaches_the_rule_through_the_configuration(analyzer):
     short = sample(tokens.CLUSTER, {"backupRetentionPeriod": 3})
-    exemption = {"urn": short.urn, "owner": "ops", "reason": "is retired next week", "until": "2999-01-01"}
+    exemption = {"urn": short.urn, "owner": "ops", "reason": "is retired next week", "until": "2099-01-01"}
     analyzer.only("aurora-backup-retention", "mandatory", {"exemptions": [exemption]})
-    assert analyzer.analyze(short) == []
+    (said,) = analyzer.analyze(short)
+    assert said.enforcementLevel == proto.ADVISORY
+    assert said.urn == short.urn
+    assert said.message.endswith(
+        "backupRetentionPeriod is 3; 14 to 35 days are asked for; "
+        "exempted by ops until 2099-01-01: is retired next week"
+    )
     analyzer.only("aurora-backup-retention", "mandatory", {"exemptions": [{**exemption, "until": "2026-01-01"}]})
     assert [each.message for each in analyzer.analyze(short)] == [
         "Aurora keeps its automated backups for the environment's floor or longer\n"
         "backupRetentionPeriod is 3; 14 to 35 days are asked for. ops's exemption ended on 2026-01-01. "
         "Fix: set backupRetentionPeriod (meetinity-data:database.backupRetentionPeriod) to 14 days or more"
     ]
+
+
+def test_an_exemption_whose_date_is_none_lets_nothing_pass(analyzer):
+    short = sample(tokens.CLUSTER, {"backupRetentionPeriod": 3})
+    exemption = {"urn": short.urn, "owner": "ops", "reason": "is retired next week", "until": "2099-02-30"}
+    analyzer.only("aurora-backup-retention", "mandatory", {"exemptions": [exemption]})
+    (said,) = analyzer.analyze(short)
+    assert said.enforcementLevel == proto.MANDATORY
+    assert "ops's exemption ends on 2099-02-30, which is no day of the calendar" in said.message
+
+
+@pytest.mark.parametrize("rule", ["aurora-backup-retention", "final-snapshot-named-apart"])
+def test_an_exemption_that_nothing_needs_is_reported_when_the_whole_stack_is_known(analyzer, rule):
+    """And only that one, and once: of rules about one resource as of rules about several."""
+    changes = {"backupRetentionPeriod": 3, "finalSnapshotIdentifier": "constant"}
+    needed, idle = sample(tokens.CLUSTER, changes, name="needed"), "urn:pulumi:prod::meetinity-data::t::gone"
+    exemption = {"owner": "ops", "reason": "is retired next week", "until": "2099-01-01"}
+    both = [{**exemption, "urn": urn} for urn in (needed.urn, idle)]
+    for _ in range(2):  # A preview, and the update after it.
+        analyzer.only(rule, "mandatory", {"exemptions": both})
+        analyzer.analyze(needed)
+        said = analyzer.analyze_stack([needed])
+        told = [each.message.split("\n")[1] for each in said if "not needed" in each.message]
+        assert told == [f"ops's exemption until 2099-01-01 is not needed for {idle}: take it out"]
+        assert {each.enforcementLevel for each in said} == {proto.ADVISORY}
+    said = analyzer.analyze_stack([])
+    assert len([each for each in said if "not needed" in each.message]) == 2
+
+
+def test_a_kind_under_another_version_is_asked_the_same_rules(analyzer):
+    analyzer.only("secrets-read-by-the-listed", "mandatory")
+    binding = sample(tokens.ROLE_BINDING, {"roleRef/kind": "ClusterRole", "roleRef/name": "admin"})
+    old = dataclasses.replace(binding, type="kubernetes:rbac.authorization.k8s.io/v1beta1:RoleBinding")
+    assert [each.policyName for each in analyzer.analyze_stack([old])] == ["secrets-read-by-the-listed"]
+    analyzer.only("job-backoff", "mandatory")
+    job = sample(tokens.JOB, {"spec/backoffLimit": 6})
+    patch = dataclasses.replace(job, type="kubernetes:batch/v1:JobPatch")
+    assert [each.policyName for each in analyzer.analyze(patch)] == ["job-backoff"]
 
 
 def test_remediation_adds_tags_in_place_and_keeps_every_mark(analyzer):

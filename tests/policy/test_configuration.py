@@ -17,6 +17,9 @@ FLOORS = {
 }
 
 
+EXEMPTION = {"urn": "urn:pulumi:a::b::c::d", "owner": "ops", "reason": "a good reason", "until": "2026-12-01"}
+
+
 @pytest.mark.parametrize("rule", FLOORS)
 def test_the_floors_are_those_that_were_agreed(rule):
     assert tuple(for_environment(each)[rule].options["floor"] for each in ENVIRONMENTS) == FLOORS[rule]
@@ -45,6 +48,18 @@ def test_production_is_as_strict_as_the_rules_themselves():
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
+        *(
+            ({"data-protected": {"exemptions": [{**EXEMPTION, "until": until}]}}, problem)
+            for until, problem in (
+                ("2026-19-39", "it must match"),
+                ("2026-00-10", "it must match"),
+                ("20261201", "it must match"),
+                ("2026-12-01\n", "which is no day of the calendar"),
+                ("2026-W49-2", "it must match"),
+                ("2026-02-30", "ops's exemption ends on 2026-02-30, which is no day of the calendar"),
+                ("2026-11-31", "ops's exemption ends on 2026-11-31, which is no day of the calendar"),
+            )
+        ),
         ([], "an object of rules is asked for"),
         ({"aurora-backup": "mandatory"}, "there is no rule aurora-backup"),
         (

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from policies.configuration import DIRECTORY
 from policies.offline import CHECKOUT, main
+from settings import defaults
 
 PROD = yaml.safe_load((CHECKOUT / "Pulumi.prod.yaml").read_text())["config"]
 DATABASE = "meetinity-data:database"
@@ -59,27 +61,124 @@ def test_performance_insights_off_is_refused_on_the_cluster_and_on_every_instanc
     assert {each["name"] for each in report["findings"] if each["rule"] == "performance-insights-on"} == {
         "database-cluster", "database-instance-1", "database-instance-2",
     }  # fmt: skip
+    assert main(["prod", "--stack-file", str(changed)]) == 1
+    said = capsys.readouterr().out
+    assert "performance-insights-on (high)  database-cluster" in said
+    assert "performanceInsightsEnabled is false; it must be true. Fix: set performanceInsightsEnabled" in said
 
 
-@pytest.mark.parametrize(
-    ("key", "unsafe", "rule"),
-    [
-        ("backupRetentionPeriod", 1, "aurora-backup-retention"),
-        ("performanceInsightsEnabled", False, "performance-insights-on"),
-        ("performanceInsightsRetentionPeriod", 7, "performance-insights-retention"),
-    ],
-)
-def test_a_line_taken_out_of_the_stack_file_over_an_unsafe_default_is_refused(capsys, monkeypatch, key, unsafe, rule):
-    """The stack file says nothing of it; the defaults have been made unsafe."""
-    from settings import defaults
+# A default made unsafe, with what the settings require beside it.
+UNSAFE = [
+    (
+        {"backupRetentionPeriod": 3},
+        "aurora-backup-retention",
+        {"database-cluster"},
+        "backupRetentionPeriod is 3; 14 to 35 days are asked for. Fix: set backupRetentionPeriod "
+        "(meetinity-data:database.backupRetentionPeriod) to 14 days or more",
+    ),
+    (
+        {"performanceInsightsEnabled": False},
+        "performance-insights-on",
+        {"database-cluster", "database-instance-1", "database-instance-2"},
+        "performanceInsightsEnabled is false; it must be true. Fix: set performanceInsightsEnabled "
+        "(meetinity-data:database.performanceInsightsEnabled) to true",
+    ),
+    (
+        {"performanceInsightsRetentionPeriod": 7, "databaseInsightsMode": "standard"},
+        "performance-insights-retention",
+        {"database-cluster", "database-instance-1", "database-instance-2"},
+        "performanceInsightsRetentionPeriod is 7; at least 465 days are asked for, as 7, a multiple of 31 up to 713, "
+        "or 731. Fix: set performanceInsightsRetentionPeriod "
+        "(meetinity-data:database.performanceInsightsRetentionPeriod) to 465 days or more",
+    ),
+]
 
-    changed = {**defaults._DIFFERENCES["prod"]["database"], "databaseInsightsMode": "standard"}
-    if key == "performanceInsightsEnabled":
-        changed["performanceInsightsRetentionPeriod"] = None
-    changed[key] = unsafe
+
+@pytest.mark.parametrize(("unsafe", "rule", "names", "message"), UNSAFE, ids=[each[1] for each in UNSAFE])
+@pytest.mark.parametrize("line", ["deleted", "there"])
+def test_an_unsafe_default_is_refused_once_the_line_that_covered_it_is_gone(
+    tmp_path, capsys, monkeypatch, line, unsafe, rule, names, message
+):
+    """With the line in the stack file the unsafe default does no harm; without it rule, resource, value, floor and fix
+    are named."""
+    safe = dict(defaults._DIFFERENCES["prod"]["database"])
+    monkeypatch.setitem(defaults._DIFFERENCES, "prod", {"database": {**safe, **unsafe}})
+    lines = {**safe, "performanceInsightsEnabled": True} if line == "there" else {}
+    changed = stack_file(tmp_path, {DATABASE: lines})
+    assert main(["prod", "--json", "--stack-file", str(changed)]) == (0 if line == "there" else 1)
+    found = json.loads(capsys.readouterr().out)["findings"]
+    refused = [each for each in found if each["rule"] == rule and each["outcome"] == "mandatory"]
+    told = {(each["name"], each["message"]) for each in refused}
+    assert told == ({(name, message) for name in names} if line == "deleted" else set())
+    if line == "deleted":
+        assert main(["prod", "--stack-file", str(changed)]) == 1
+        table = " ".join(capsys.readouterr().out.split())
+        assert f"{rule} (" in table
+        assert all(f") {name} {message}" in table for name in names)
+
+
+def test_a_default_that_the_settings_themselves_refuse_is_no_pass(capsys, monkeypatch):
+    """Advanced without the days that it takes: no program runs, so no rule is asked."""
+    safe = defaults._DIFFERENCES["prod"]["database"]
+    changed = {**safe, "performanceInsightsRetentionPeriod": 7}
     monkeypatch.setitem(defaults._DIFFERENCES, "prod", {"database": changed})
-    assert main(["prod", "--json"]) == 1
-    assert rule in {each["rule"] for each in json.loads(capsys.readouterr().out)["findings"]}
+    assert main(["prod"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "policies were not checked: " in told.err
+    assert "meetinity-data:database.performanceInsightsRetentionPeriod" in told.err
+
+
+EXEMPTION = {"owner": "platform team", "reason": "rehearsal of a restore", "until": "2099-12-31"}
+URN = "urn:pulumi:prod::meetinity-data::meetinity:data:AuroraCluster$aws:rds/cluster:Cluster::{}"
+
+
+def exempting(directory: Path, *names: str, **changes: str) -> Path:
+    path = directory / "policies.json"
+    given = json.loads((DIRECTORY / "prod.json").read_text())
+    exemptions = [{"urn": URN.format(name), **EXEMPTION, **changes} for name in names]
+    given["aurora-backup-retention"] = {**given["aurora-backup-retention"], "exemptions": exemptions}
+    path.write_text(json.dumps(given))
+    return path
+
+
+def test_an_exemption_lets_pass_and_says_who_answers_for_it(tmp_path, capsys):
+    changed = stack_file(tmp_path, {DATABASE: {"backupRetentionPeriod": 3}})
+    arguments = ["prod", "--stack-file", str(changed), "--policies", str(exempting(tmp_path, "database-cluster"))]
+    assert main(arguments) == 0
+    table = capsys.readouterr().out
+    assert "exempted:\n  aurora-backup-retention (critical)  database-cluster\n" in table
+    said = (
+        "backupRetentionPeriod is 3; 14 to 35 days are asked for; "
+        "exempted by platform team until 2099-12-31: rehearsal of a restore"
+    )
+    assert said in " ".join(table.split())
+    assert ", 1 exempted, " in table
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert [(each["rule"], each["name"], each["message"]) for each in found if each["outcome"] == "exempted"] == [
+        ("aurora-backup-retention", "database-cluster", said)
+    ]
+
+
+def test_an_exemption_that_nothing_needs_is_reported(tmp_path, capsys):
+    policies = exempting(tmp_path, "database-cluster", "of-another-time")
+    assert main(["prod", "--policies", str(policies)]) == 0
+    table = " ".join(capsys.readouterr().out.split())
+    for name in ("database-cluster", "of-another-time"):
+        assert f"platform team's exemption until 2099-12-31 is not needed for {URN.format(name)}: take it out" in table
+    assert main(["prod", "--policies", str(policies), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert [each["urn"] for each in found if each["outcome"] == "idle"] == [
+        URN.format("database-cluster"), URN.format("of-another-time"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("until", ["2026-19-39", "2099-02-30"])
+def test_an_exemption_without_a_real_day_is_no_pass(tmp_path, capsys, until):
+    policies = exempting(tmp_path, "database-cluster", until=until)
+    assert main(["prod", "--policies", str(policies)]) == 2
+    assert until in capsys.readouterr().err
 
 
 def test_a_secret_that_is_sealed_in_the_stack_file_needs_no_key(tmp_path, capsys):
@@ -113,6 +212,34 @@ def test_a_stack_cannot_choose_a_weaker_environments_policies(tmp_path, capsys):
     changed = stack_file(tmp_path, {"meetinity-data:environment": "dev"})
     assert main(["prod", "--stack-file", str(changed)]) == 2
     assert "says that it is dev: a stack named like an environment is held to it" in capsys.readouterr().err
+
+
+def test_configuration_that_nobody_can_see_here_is_no_pass(tmp_path, capsys):
+    """Pulumi ESC could set any key at `up`."""
+    path = tmp_path / "Pulumi.prod.yaml"
+    path.write_text(yaml.safe_dump({"environment": ["prod-overrides"], "config": PROD}))
+    assert main(["prod", "--stack-file", str(path)]) == 2
+    assert "Pulumi.prod.yaml takes configuration from an `environment`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["meetinity-data:database", "database"])
+@pytest.mark.parametrize(
+    ("declared", "code", "said"),
+    [
+        ({"value": {"backupRetentionPeriod": 3}}, 1, "backupRetentionPeriod is 3; 14 to 35 days"),
+        ({"type": "object", "default": {"backupRetentionPeriod": 3}}, 1, "backupRetentionPeriod is 3; 14 to 35 days"),
+        ({"type": "object"}, 0, "prod passes"),
+        ({"backupRetentionPeriod": 3}, 2, "has backupRetentionPeriod"),
+    ],
+)
+def test_what_the_project_says_for_every_stack_counts(tmp_path, capsys, monkeypatch, key, declared, code, said):
+    """The engine puts it under the stack file's own keys."""
+    project = tmp_path / "Pulumi.yaml"
+    project.write_text(yaml.safe_dump({"name": "meetinity-data", "config": {key: declared}}))
+    monkeypatch.setattr("policies.offline.PROJECT_FILE", project)
+    assert main(["prod"]) == code
+    told = capsys.readouterr()
+    assert said in told.out + told.err
 
 
 @pytest.mark.parametrize("text", ["", "config:", "other: {}", "config: [", "- 1"])

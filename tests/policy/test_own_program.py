@@ -46,8 +46,8 @@ def test_undecided_offline_is_only_what_other_resources_make(registered, environ
     """One more and a rule has begun to look at something that no reviewer can see before the update."""
     lines = report(registered[environment], SETTINGS[environment], TODAY)
     assert {(each.rule, each.message.split()[0]) for each in lines if each.outcome == "undecided"} == {
-        ("aurora-final-snapshot-named-apart", "finalSnapshotIdentifier"),
-        ("redis-final-snapshot-named-apart", "finalSnapshotIdentifier"),
+        ("aurora-final-snapshot-taken", "finalSnapshotIdentifier"),
+        ("redis-final-snapshot-taken", "finalSnapshotIdentifier"),
         ("enhanced-monitoring-on", "monitoringRoleArn"),
         ("redis-authenticated", "authToken"),
         ("connection-secret-keys", "stringData"),
@@ -68,7 +68,7 @@ CAUGHT: dict[str, dict[str, set[str]]] = {
         "enabledCloudwatchLogsExports": {"aurora-logs-exported"},
         "engine": {"engine-supported"},
         "engineVersion": {"engine-supported"},
-        "finalSnapshotIdentifier": {"aurora-final-snapshot-named-apart"},
+        "finalSnapshotIdentifier": {"aurora-final-snapshot-taken", "final-snapshot-named-apart"},
         "iamDatabaseAuthenticationEnabled": {"aurora-iam-authentication"},
         "masterUsername": {"aurora-admin-name"},
         "monitoringInterval": {"enhanced-monitoring-on", "performance-insights-alike"},
@@ -105,7 +105,7 @@ CAUGHT: dict[str, dict[str, set[str]]] = {
         "autoMinorVersionUpgrade": {"redis-minor-upgrades"},
         "automaticFailoverEnabled": {"redis-fails-over"},
         "engineVersion": {"engine-supported"},
-        "finalSnapshotIdentifier": {"redis-final-snapshot-named-apart"},
+        "finalSnapshotIdentifier": {"redis-final-snapshot-taken", "final-snapshot-named-apart"},
         "logDeliveryConfigurations": {"redis-logs-delivered"},
         "maintenanceWindow": {"redis-windows-apart"},
         "multiAzEnabled": {"redis-fails-over"},
@@ -282,6 +282,13 @@ def test_a_missing_instance_is_caught(registered):
 def test_one_more_reader_than_the_environment_lists_is_caught(registered):
     """Dev's developers may read dev's password, and nobody else's."""
     assert "secrets-read-by-the-listed" in broken(registered["dev"], "prod")
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("held_to", ENVIRONMENTS)
+def test_another_environments_file_does_not_fit(registered, environment, held_to):
+    """`--policy-pack-config` takes any file: production's resources under dev's are refused for their tags."""
+    assert bool("tags-complete" in broken(registered[environment], held_to)) == (environment != held_to)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.catalogue import RULES
-from policies.rule import Doubt, ResourceRule, Terms, judge
+from policies.rule import Doubt, ResourceRule, Terms, idle, judge
 from policies.value import UNKNOWN, Secret
 from tests.policy.samples import PROPERTIES, sample
 from tests.policy.scenarios import SCENARIOS, STATES, Scenario
@@ -90,14 +90,48 @@ _URN = "urn:pulumi:prod::meetinity-data::aws:rds/cluster:Cluster::it"
         (_URN, "2026-11-23", None),
         (_URN, "2026-11-22", f"{_SHORT}. ops's exemption ended on 2026-11-22. Fix:"),
         (_URN + "-2", "2027-01-01", f"{_SHORT}. Fix:"),
+        *(
+            (_URN, until, f"{_SHORT}. ops's exemption ends on {until}, which is no day of the calendar. Fix:")
+            for until in ("2026-19-39", "2099-02-30", "2099-12-01T00:00", "20991201", "2099-W01-1", "for ever", "")
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_exemption_holds_for_its_resource_until_its_day(urn, until, ends):
     rule = BY_NAME["aurora-backup-retention"]
     exemption = {"urn": urn, "owner": "ops", "reason": "is retired next week", "until": until}
     held = terms(rule, {"exemptions": [exemption]})
     verdict = judge(rule, [sample("aws:rds/cluster:Cluster", {"backupRetentionPeriod": 3})], held)
     assert [each.message.startswith(ends) for each in verdict.violations] == ([True] if ends else [])
+    said = f"{_SHORT}; exempted by ops until {until}: is retired next week"
+    assert [(each.urn, each.message) for each in verdict.exempted] == ([] if ends else [(urn, said)])
+    said = f"ops's exemption until {until} is not needed for {urn}: take it out"
+    assert [each.message for each in idle(held, verdict.urns)] == ([said] if urn != _URN else [])
+
+
+def test_an_exemption_that_nothing_needs_is_idle_but_one_for_what_is_not_known_yet_is_not():
+    rule = BY_NAME["aurora-backup-retention"]
+    exemption = {"urn": _URN, "owner": "ops", "reason": "is retired next week", "until": "2026-12-01"}
+    held = terms(rule, {"exemptions": [exemption]})
+    for value, expected in ((14, 1), (UNKNOWN, 0), (3, 0)):
+        verdict = judge(rule, [sample("aws:rds/cluster:Cluster", {"backupRetentionPeriod": value})], held)
+        assert len(list(idle(held, verdict.urns))) == expected
+
+
+def test_of_two_exemptions_the_one_that_holds_counts():
+    rule = BY_NAME["aurora-backup-retention"]
+    exemption = {"urn": _URN, "owner": "ops", "reason": "is retired next week"}
+    held = terms(rule, {"exemptions": [{**exemption, "until": until} for until in ("2026-01-01", "2026-12-01")]})
+    verdict = judge(rule, [sample("aws:rds/cluster:Cluster", {"backupRetentionPeriod": 3})], held)
+    assert verdict.violations == ()
+
+
+@pytest.mark.parametrize("missing", ["owner", "reason", "until"])
+def test_an_exemption_that_came_past_its_schema_lets_nothing_pass_without_a_date(missing):
+    rule = BY_NAME["aurora-backup-retention"]
+    whole = {"urn": _URN, "owner": "ops", "reason": "is retired next week", "until": "2026-12-01"}
+    held = terms(rule, {"exemptions": [{key: value for key, value in whole.items() if key != missing}]})
+    verdict = judge(rule, [sample("aws:rds/cluster:Cluster", {"backupRetentionPeriod": 3})], held)
+    assert bool(verdict.violations) == (missing == "until")
 
 
 _ANYTHING = st.recursive(

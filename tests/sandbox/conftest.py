@@ -20,7 +20,7 @@ import pytest
 
 from sandbox import control_plane, images, lifecycle, processes, toolchain
 from sandbox.instance import Instance
-from sandbox.node.api import Api
+from sandbox.kube_client import KubeClient
 from sandbox.progress import Progress
 
 T = TypeVar("T")
@@ -101,8 +101,8 @@ class Cluster(Sandbox):
     """Control plane and process node alone, for tests that break them."""
 
     @property
-    def api(self) -> Api:
-        return Api(self.instance)
+    def api(self) -> KubeClient:
+        return control_plane.client(self.instance, "test")
 
     def start_node(self) -> None:
         lifecycle.start_node(self.instance)

@@ -17,11 +17,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sandbox import images, lifecycle, processes, stack
+from sandbox import control_plane, images, lifecycle, processes, stack
 from sandbox.__main__ import main
 from sandbox.errors import SandboxError
 from sandbox.instance import CHECKOUT, NAME_VARIABLE, Instance, state_home
-from sandbox.node.api import Api
 from sandbox.progress import Progress
 from tests.sandbox.aws.conftest import PASSWORD
 from tests.sandbox.aws.conftest import Api as Aws
@@ -115,7 +114,7 @@ def test_a_dead_control_plane_is_said_and_up_revives_it(sandbox: Sandbox) -> Non
     eventually(lambda: processes.find(sandbox.instance, "etcd") is None)
     assert "kube-apiserver" in complaint(cli(sandbox.instance, "env"))
     lifecycle.up(sandbox.instance, lambda _: None)
-    assert Api(sandbox.instance).get("/api/v1/namespaces/meetinity-local")
+    assert control_plane.client(sandbox.instance, "test").get("/api/v1/namespaces/meetinity-local")
 
 
 def test_dead_servers_of_the_account_are_said_and_up_revives_them(sandbox: Sandbox) -> None:

@@ -11,15 +11,16 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox import certificates, control_plane, images, processes
+from sandbox import certificates, control_plane, images, lifecycle, processes
+from sandbox.kube_client import StatusError
 from sandbox.node import container as shim
 from sandbox.node import kubelet, pods
-from sandbox.node.api import RefusedError
 from tests.sandbox.conftest import Cluster, eventually
 
 SERVICE, POSTGRESQL = images.EXAMPLE_SERVICE, images.POSTGRESQL_CLIENT
@@ -50,8 +51,8 @@ def create(cluster: Cluster, *containers: dict[str, Any], **spec: Any) -> str:
 def _exists(cluster: Cluster, path: str) -> bool:
     try:
         return bool(cluster.api.get(path))
-    except RefusedError as error:
-        if error.status != 404:
+    except StatusError as error:
+        if error.code != 404:
             raise
         return False
 
@@ -313,7 +314,7 @@ def test_a_restarted_node_takes_over_what_runs_and_what_ended(cluster: Cluster) 
     mount = {"volumeMounts": [{"name": "go", "mountPath": "/go"}]}
     running = create(cluster, sh("echo ready; until test -e /go/on; do sleep 0.05; done; exit 5", **mount), **volumes)
     ending = create(cluster, sh("echo ready; until test -e /go/on; do sleep 0.05; done; exit 6", **mount), **volumes)
-    lost = create(cluster, sh("echo ready; exec sleep 4713"))
+    lost = create(cluster, sh("echo ready; sleep 4713; echo never"))  # what the shell started is to end, too
     for name in (running, ending, lost):
         runs(cluster, name, "ready")
     uids = {name: cluster.api.get(pod_path(name))["metadata"]["uid"] for name in (running, ending, lost)}
@@ -337,13 +338,107 @@ def test_a_restarted_node_takes_over_what_runs_and_what_ended(cluster: Cluster) 
     assert terminated(finished(cluster, running))["exitCode"] == 5
 
 
-def test_the_node_survives_a_restart_of_the_api_server(cluster: Cluster) -> None:
-    server = processes.find(cluster.instance, "kube-apiserver")
-    assert server
-    os.kill(server.pid, signal.SIGKILL)
-    eventually(lambda: processes.find(cluster.instance, "kube-apiserver") is None)
+def kill(cluster: Cluster, *names: str) -> None:
+    for name in names:
+        record = processes.find(cluster.instance, name)
+        assert record, f"{name} does not run"
+        os.kill(record.pid, signal.SIGKILL)
+        eventually(lambda name=name: processes.find(cluster.instance, name) is None)
+
+
+def test_no_container_runs_twice_however_often_the_node_is_killed(cluster: Cluster) -> None:
+    names = [create(cluster, sh("echo ran; sleep 0.2; exit 5"), restartPolicy="Never") for _ in range(8)]
+    # After each restart the node is killed at another moment of starting what it has not begun.
+    for moment in range(7):
+        kill(cluster, "node")
+        lifecycle.start_node(cluster.instance)
+        time.sleep(0.15 + moment * 0.07)
+    for name in names:
+        found = finished(cluster, name)
+        assert (terminated(found)["exitCode"], terminated(found)["reason"]) == (5, "Error")
+        assert _log(cluster, name) == "ran\n"
+
+
+def test_a_container_is_begun_once_by_whoever_comes_first(tmp_path: Path) -> None:
+    spec = {"command": ["/bin/sh", "-c", "echo ran; sleep 0.3"], "environment": {"PATH": "/usr/bin:/bin"}}
+    spec |= {"workdir": "/", "mounts": [], "uid": 0, "gid": 0, "grace": 1, "isolated": False}
+    for _ in range(2):  # at the same time, then again when it is over
+        (tmp_path / "spec.json").write_text(json.dumps(spec))
+        started = [subprocess.Popen([sys.executable, "-I", "-S", shim.__file__, tmp_path]) for _ in range(3)]
+        assert [process.wait(10) for process in started] == [0, 0, 0]
+    assert (tmp_path / "log").read_text() == "ran\n"
+    assert shim.begun(tmp_path)
+    assert shim.holder(tmp_path) is None
+
+
+@pytest.mark.parametrize("servers", [["kube-apiserver"], ["etcd", "kube-apiserver"], ["etcd"]], ids="+".join)
+def test_a_job_runs_on_once_while_the_control_plane_restarts(cluster: Cluster, servers: list[str]) -> None:
+    name = "outage-" + "-".join(server[:4] for server in servers)
+    template = {"spec": {"restartPolicy": "Never", "containers": [sh("echo ran; sleep 2; exit 0")]}}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": NAMESPACE}}
+    cluster.apply(job | {"spec": {"backoffLimit": 3, "template": template}})
+    selector = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=job-name%3D{name}"
+    eventually(lambda: [pod for pod in cluster.api.get(selector)["items"] if pod["status"]["phase"] == "Running"])
+    kill(cluster, *servers)
     control_plane.start(cluster.instance, cluster.tools)
+    cluster.kubectl("wait", "--for=condition=complete", f"job/{name}", f"--namespace={NAMESPACE}", "--timeout=30s")
+    [pod] = cluster.api.get(selector)["items"]
+    assert _log(cluster, pod["metadata"]["name"]) == "ran\n"
+    status = cluster.api.get(f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/{name}")["status"]
+    assert (status["succeeded"], status.get("failed", 0)) == (1, 0)
     assert finish(cluster, sh("true"))["phase"] == "Succeeded"
+
+
+def test_a_deployment_keeps_its_pod_going(cluster: Cluster) -> None:
+    labels = {"app": "kept"}
+    container = sh("echo up; until test -e /go/on; do sleep 0.05; done; rm /go/on; exit 1")
+    container["volumeMounts"] = [{"name": "go", "mountPath": "/go"}]
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container], "volumes": [{"name": "go"}]}}
+    template["spec"]["terminationGracePeriodSeconds"] = 1
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "kept", "namespace": NAMESPACE}}
+    cluster.apply(deployment | {"spec": {"selector": {"matchLabels": labels}, "template": template}})
+    here = f"--namespace={NAMESPACE}"
+    cluster.kubectl("rollout", "status", "deployment/kept", here, "--timeout=15s")
+    [pod] = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3Dkept")["items"]
+    (cluster.instance.state / "pods" / pod["metadata"]["uid"] / "volumes" / "go" / "on").touch()
+    name = pod["metadata"]["name"]
+    eventually(lambda: status(cluster, name)["containerStatuses"][0]["restartCount"] == 1, what="the restart")
+    cluster.kubectl("wait", "--for=condition=ready", f"pod/{name}", here, "--timeout=15s")
+    assert _log(cluster, name, "--previous") == "up\n"
+    cluster.kubectl("delete", "deployment/kept", here, "--cascade=foreground", "--timeout=15s")
+    assert not _exists(cluster, pod_path(name))
+
+
+@pytest.mark.parametrize(
+    ("container", "spec", "named"),
+    [
+        ({"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}, {}, "lifecycle in a container"),
+        ({"stdin": True, "tty": True}, {}, "stdin in a container, tty in a container"),
+        ({}, {"initContainers": [sh("true", name="side", restartPolicy="Always")]}, "restartPolicy in a container"),
+    ],
+)
+def test_what_a_pod_asks_for_in_vain_is_refused_by_name(
+    cluster: Cluster, container: dict[str, Any], spec: dict[str, Any], named: str
+) -> None:
+    found = finish(cluster, sh("true", **container), **spec)
+    assert (found["phase"], found["reason"]) == ("Failed", "Unsupported")
+    assert found["message"] == f"the process node does not do {named}"
+
+
+def test_a_volume_of_another_kind_is_refused_by_name(cluster: Cluster) -> None:
+    name = create(cluster, sh("true"), volumes=[{"name": "host", "hostPath": {"path": "/etc"}}])
+    assert "the process node has no volumes of kind hostPath" in waiting(cluster, name, "ContainerCreating")
+
+
+def test_kubectl_tells_what_a_pod_did_and_who_may_what(cluster: Cluster) -> None:
+    name = create(cluster, sh("true"))
+    finished(cluster, name)
+    description = cluster.kubectl("describe", "pod", name, f"--namespace={NAMESPACE}")
+    assert all(reason in description for reason in ("Pulled", "Started", "Completed", "process-node")), description
+    assert cluster.kubectl("auth", "can-i", "get", "pods/log").strip() == "yes"
+    nobody = ("auth", "can-i", "get", "secrets", "--as=nobody")
+    assert cluster.run(str(cluster.tools["kubectl"]), f"--kubeconfig={cluster.instance.kubeconfig}", *nobody,
+                       check=False).stdout.strip() == "no"  # fmt: skip
 
 
 def test_a_job_completes_and_its_foreground_deletion_leaves_nothing(cluster: Cluster) -> None:

@@ -146,6 +146,60 @@ def test_a_value_that_only_the_update_knows_is_undecided_at_preview_and_refused_
     assert "late" not in [each["ReplicationGroupId"] for each in found["ReplicationGroups"]]
 
 
+def only(directory: Path, **rules: object) -> tuple[str, ...]:
+    """The pack with these rules alone."""
+    configuration = directory / "policies.json"
+    named = {name.replace("_", "-"): options for name, options in rules.items()}
+    configuration.write_text(json.dumps({rule.name: "disabled" for rule in RULES} | named))
+    return ("--policy-pack", str(PACK), "--policy-pack-config", str(configuration))
+
+
+def test_a_final_snapshots_name_must_come_from_what_varies_whatever_it_looks_like(program):
+    """Known before the update: the engine says where a value comes from."""
+    named = program("""
+        import pulumi_aws as aws
+        import pulumi_random as random
+
+        suffix = random.RandomId("suffix", byte_length=4, keepers={"of": "apart"})
+        for name, last in (("apart", suffix.hex.apply(lambda it: f"apart-{it}")), ("dated", "dated-final-20240101")):
+            aws.rds.Cluster(
+                name, cluster_identifier=name, engine="aurora-postgresql", engine_version="16.15",
+                master_username="somebody", master_password="correcthorsebatterystaple",
+                final_snapshot_identifier=last,
+            )
+    """)
+    output = named.pulumi("preview", *only(named.directory, final_snapshot_named_apart="mandatory"))
+    assert named.code != 0
+    assert output.count("[mandatory]") == 1, output
+    assert 'finalSnapshotIdentifier is "dated-final-20240101", which comes from no random resource' in output
+
+
+def test_an_exemption_is_shown_reported_once_idle_and_refused_without_a_real_day(program):
+    empty = program("""
+        import pulumi_aws as aws
+
+        aws.elasticache.ReplicationGroup("late", replication_group_id="late", description="late")
+    """)
+    urn = "urn:pulumi:local::careless::aws:elasticache/replicationGroup:ReplicationGroup::{}"
+    exemption = {"owner": "ops", "reason": "is retired next week", "until": "2099-12-31"}
+
+    def preview(*names: str, **changes: str) -> str:
+        exemptions = [{"urn": urn.format(name), **exemption, **changes} for name in names]
+        rule = {"enforcementLevel": "mandatory", "floor": 1, "exemptions": exemptions}
+        return empty.pulumi("preview", *only(empty.directory, redis_snapshot_retention=rule))
+
+    output = preview("late", "gone")
+    assert empty.code == 0, output
+    assert "exempted by ops until 2099-12-31: is retired next week" in output
+    assert f"ops's exemption until 2099-12-31 is not needed for {urn.format('gone')}: take it out" in output
+    output = preview("late", until="2026-19-39")
+    assert empty.code != 0
+    assert "redis-snapshot-retention: exemptions.0.until: Does not match pattern" in output
+    output = preview("late", until="2099-02-30")
+    assert empty.code != 0
+    assert "ops's exemption ends on 2099-02-30, which is no day of the calendar" in output
+
+
 def test_a_password_among_the_outputs_is_refused_in_clear_and_allowed_as_a_secret(program):
     careless = program("""
         import pulumi

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
@@ -14,8 +15,9 @@ import pytest
 import yaml
 from google.protobuf import empty_pb2
 
+from sandbox.kube_client import KubeClient, active, load
 from sandbox.providers import values
-from tests.sandbox.conftest import Sandbox
+from tests.sandbox.conftest import Sandbox, eventually
 from tests.sandbox.provider_process import UNKNOWN, Client, InitFailedError, provider
 
 SECRET = "kubernetes:core/v1:Secret"
@@ -43,7 +45,8 @@ def encoded(text: str) -> str:
 def kube(sandbox: Sandbox) -> Iterator[Client]:
     sandbox.kubectl("create", "namespace", WHERE)
     with provider("kubernetes", PATH=sandbox.environment["PATH"]) as client:
-        client.configure(kubeconfig=sandbox.instance.kubeconfig.read_text(), enableSecretMutable="true")
+        mutable = {"enableSecretMutable": "true", "enableConfigMapMutable": "true"}
+        client.configure(kubeconfig=sandbox.instance.kubeconfig.read_text(), **mutable)
         yield client
     sandbox.kubectl("delete", "namespace", WHERE)
 
@@ -448,6 +451,224 @@ def test_cancel_ends_a_wait_at_once_and_keeps_the_job(sandbox: Sandbox, kube: Cl
         cancel.join()
     assert caught.value.reasons[0].endswith('Resource operation was cancelled for "cancelled"')
     kube.delete(JOB, caught.value.id, caught.value.properties)
+
+
+# Waits and annotations.
+
+
+CONFIG = "kubernetes:core/v1:ConfigMap"
+
+
+def config(client: Client, name: str, data: dict[str, str] | None = None, **annotations: str) -> dict[str, Any]:
+    named = {f"pulumi.com/{key}": value for key, value in annotations.items()}
+    metadata = {"name": name, "namespace": WHERE, "annotations": named}
+    return client.check(CONFIG, {"metadata": metadata, "data": data or {"ready": "no"}})
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "jsonpath={.data.ready}=yes",
+        "jsonpath={$.data.ready}=yes",
+        "jsonpath={.metadata.labels}",
+        '["jsonpath={.metadata.labels.a}=b", "jsonpath={.data.ready}"]',
+    ],
+)
+def test_an_object_is_waited_for_as_its_annotation_says(kube: Client, sandbox: Sandbox, expression: str) -> None:
+    inputs = config(kube, "waited", waitFor=expression)
+    patch = json.dumps({"data": {"ready": "yes"}, "metadata": {"labels": {"a": "b"}}})
+    change = threading.Timer(0.5, sandbox.kubectl, ["-n", WHERE, "patch", "configmap", "waited", "-p", patch])
+    change.start()
+    id_, state = kube.create(CONFIG, inputs)
+    change.join()
+    assert (state["data"], state["metadata"]["labels"]) == ({"ready": "yes"}, {"a": "b"})
+    assert "Waiting" in "".join(kube.engine.messages(status=True)) or "selected nothing" in expression
+    kube.delete(CONFIG, id_, state)
+
+
+def test_a_condition_may_be_waited_for_in_place_of_what_the_kind_means(kube: Client) -> None:
+    waits = {"pulumi.com/waitFor": "condition=suspended=True", "pulumi.com/timeoutSeconds": "9"}
+    inputs = job(kube, "true", name="suspended", annotations=waits)
+    inputs["spec"]["suspend"] = True
+    id_, state = kube.create(JOB, inputs)
+    assert [each["type"] for each in state["status"]["conditions"]] == ["Suspended"]
+    kube.delete(JOB, id_, state)
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("data.ready=yes", 'expected a "jsonpath=" or "condition=" prefix, got "data.ready=yes"'),
+        ("jsonpath=.data.ready", "format should be {.path}=value or {.path}, got '.data.ready'"),
+        ("jsonpath={.data[}", 'parsing "{.data[}": '),
+    ],
+)
+def test_an_annotation_nobody_can_read_is_refused(kube: Client, sandbox: Sandbox, expression: str, reason: str) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        kube.create(CONFIG, config(kube, "unread", waitFor=expression))
+    assert f"was not successfully created by the Kubernetes API server: {reason}" in caught.value.details()
+    # As with the real provider, which reads the annotation after the creation.
+    sandbox.kubectl("-n", WHERE, "delete", "configmap", "unread")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "timeout", "slowest"),
+    [
+        ({"timeoutSeconds": "1"}, 0, 2.5),
+        ({"timeoutSeconds": "60"}, 0.2, 1.5),  # customTimeouts win
+    ],
+)
+def test_the_patience_is_the_programs_then_the_annotations(
+    kube: Client, annotations: dict[str, str], timeout: float, slowest: float
+) -> None:
+    inputs, started = config(kube, "late", waitFor="jsonpath={.data.ready}=yes", **annotations), time.monotonic()
+    with pytest.raises(InitFailedError) as caught:
+        kube.create(CONFIG, inputs, timeout=timeout)
+    assert time.monotonic() - started < slowest
+    assert caught.value.reasons[0].endswith(
+        "failed to fully initialize or become live: timed out waiting for the condition"
+    )
+    kube.delete(CONFIG, caught.value.id, caught.value.properties)
+
+
+def test_a_job_that_failed_for_its_pod_failure_policy_is_waited_for_in_vain(kube: Client, sandbox: Sandbox) -> None:
+    inputs = job(kube, "exit 3", name="policy")
+    rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}
+    inputs["spec"]["podFailurePolicy"] = {"rules": [rule]}
+    with pytest.raises(InitFailedError) as caught:
+        kube.create(JOB, inputs, timeout=3)
+    assert caught.value.reasons[0].endswith("'policy' timed out waiting to be Ready")
+    found = json.loads(sandbox.kubectl("-n", WHERE, "get", "job", "policy", "-o", "json"))["status"]["conditions"]
+    assert {each["reason"] for each in found if each["type"] == "Failed"} == {"PodFailurePolicy"}
+    kube.delete(JOB, caught.value.id, caught.value.properties)
+
+
+@pytest.mark.parametrize("policy_", ["", "background", "orphan"])
+def test_deletion_is_foreground_unless_an_annotation_says_otherwise(
+    kube: Client, sandbox: Sandbox, policy_: str
+) -> None:
+    annotations = {"pulumi.com/deletionPropagationPolicy": policy_} if policy_ else {}
+    name = f"deleted-{policy_}x"
+    inputs = job(kube, "trap 'sleep 1; exit' TERM; sleep 30 & wait", name=name, annotations=annotations)
+    with pytest.raises(InitFailedError) as caught:
+        kube.create(JOB, inputs, timeout=1)
+    kube.delete(JOB, caught.value.id, caught.value.properties)
+    selector = ("-n", WHERE, "get", "pods", "-l", f"job-name={name}", "-o", "name")
+    assert bool(sandbox.kubectl(*selector)) is bool(policy_), "a foreground deletion ends when the dependents have"
+    if policy_ == "background":
+        eventually(lambda: not sandbox.kubectl(*selector), what="the end of the pod")
+    elif policy_ == "orphan":
+        time.sleep(2)
+        sandbox.kubectl("-n", WHERE, "delete", *sandbox.kubectl(*selector).split(), "--grace-period=0", "--force")
+
+
+def test_a_deletion_that_a_finalizer_holds_up_times_out_and_keeps_the_resource(kube: Client, sandbox: Sandbox) -> None:
+    inputs = config(kube, "held")
+    id_, state = kube.create(CONFIG, inputs)
+    finalizers = '{"metadata":{"finalizers":["meetinity.io/held"]}}'
+    sandbox.kubectl("-n", WHERE, "patch", "configmap", "held", "-p", finalizers)
+    with pytest.raises(InitFailedError) as caught:
+        kube.delete(CONFIG, id_, state, timeout=0.3)
+    assert caught.value.reasons == ["timed out waiting for the condition"]
+    assert caught.value.properties["metadata"]["finalizers"] == ["meetinity.io/held"]
+    sandbox.kubectl("-n", WHERE, "patch", "configmap", "held", "-p", '{"metadata":{"finalizers":null}}')
+    kube.delete(CONFIG, id_, state)
+
+
+def test_an_ignored_path_keeps_what_lives_and_leaves_it_to_its_owner(kube: Client, sandbox: Sandbox) -> None:
+    inputs = config(kube, "ignored", {"ours": "1", "theirs": "1", "kept": "1"})
+    id_, state = kube.create(CONFIG, inputs)
+    sandbox.kubectl(
+        "-n", WHERE, "patch", "configmap", "ignored", "--field-manager=other", "-p", '{"data":{"theirs":"2"}}'
+    )
+    wanted = config(kube, "ignored", {"ours": "2", "theirs": "3", "kept": "3"})
+    paths = ("data.theirs", "data.kept")
+    assert kube.changes(CONFIG, id_, state, wanted, ignore=paths) == {"data.ours": "update"}
+    state = kube.update(CONFIG, id_, state, wanted, ignore=paths)
+    assert state["data"] == {"ours": "2", "theirs": "2", "kept": "1"}
+    owners = {each["manager"]: each["fieldsV1"]["f:data"] for each in state["metadata"]["managedFields"]}
+    assert "f:theirs" in owners["other"]
+    assert "f:theirs" not in owners[state["__fieldManager"]]
+    kube.delete(CONFIG, id_, state)
+
+
+class Relay:
+    """An API server's address that can be watched, and taken away, without the API server noticing."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        admin = KubeClient(*active(load(str(sandbox.instance.kubeconfig))))
+        self.seen: list[tuple[str, str]] = []
+        relay = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self) -> None:
+                relay.seen.append((self.command, self.path))
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
+                pool, _ = admin._connection()
+                headers = {"Content-Type": self.headers["Content-Type"]}
+                answer = pool.request(self.command, admin._server + self.path, body=body, headers=headers)
+                self.send_response(answer.status)
+                self.send_header("Content-Length", str(len(answer.data)))
+                self.end_headers()
+                self.wfile.write(answer.data)
+                self.close_connection = True
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        for method in ("GET", "POST", "PATCH", "DELETE"):
+            setattr(Handler, f"do_{method}", Handler.handle_any)
+        self._handler, self._port = Handler, 0
+        self.back()
+        config = json.loads(json.dumps(DEAD))
+        config["clusters"][0]["cluster"]["server"] = f"http://127.0.0.1:{self._port}"
+        self.kubeconfig = json.dumps(config)
+
+    def back(self) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler)
+        self._server.daemon_threads = True
+        self._port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def away(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def relay(sandbox: Sandbox, kube: Client) -> Iterator[Relay]:
+    found = Relay(sandbox)
+    yield found
+    found.away()
+
+
+def test_previews_never_write(relay: Relay, sandbox: Sandbox) -> None:
+    with provider("kubernetes", PATH=sandbox.environment["PATH"]) as client:
+        client.configure(kubeconfig=relay.kubeconfig, enableSecretMutable="true")
+        inputs = secret(client, "dry", url="a")
+        client.create(SECRET, inputs, preview=True)
+        id_, state = client.create(SECRET, inputs)
+        writes = [(method, path) for method, path in relay.seen if method != "GET"]
+        assert [("dryRun=All" in path) for _, path in writes] == [True, False]
+        relay.seen.clear()
+        client.update(SECRET, id_, state, secret(client, "dry", inputs, url="b"), preview=True)
+        assert {("dryRun=All" in path) for method, path in relay.seen if method != "GET"} == {True}
+        client.delete(SECRET, id_, state)
+
+
+def test_waits_outlast_an_api_server_that_goes_away_for_a_while(relay: Relay, kube: Client) -> None:
+    with provider("kubernetes") as client:
+        client.configure(kubeconfig=relay.kubeconfig)
+        inputs = job(client, "sleep 1.5", name="outage")
+        away, back = threading.Timer(0.5, relay.away), threading.Timer(3, relay.back)
+        away.start()
+        back.start()
+        id_, state = client.create(JOB, inputs)
+        assert state["status"]["succeeded"] == 1
+        assert any("Waiting for the API server" in line for line in client.engine.messages(status=True))
+    kube.delete(JOB, id_, state)
 
 
 # Ways in.

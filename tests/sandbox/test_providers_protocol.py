@@ -43,7 +43,7 @@ def test_interrupted_a_provider_ends_at_once_and_says_nothing() -> None:
         started = time.monotonic()
         client.process.send_signal(signal.SIGINT)
         assert client.process.wait(5) == 0
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 3  # with no request under way; the grace for one is 5 s
         assert client.process.stderr
         assert client.process.stderr.read() == ""
 

@@ -110,6 +110,13 @@ def subnet_group(aws: Api, subnets: list[str]) -> str:
     return "private"
 
 
+@pytest.fixture(scope="session")
+def security_group(aws: Api) -> str:
+    named = [{"Name": "tag:Name", "Values": ["meetinity-eks-node"]}]
+    group: str = aws.client("ec2").describe_security_groups(Filters=named)["SecurityGroups"][0]["GroupId"]
+    return group
+
+
 @pytest.fixture
 def cluster_arguments(subnet_group: str) -> dict[str, Any]:
     return {
@@ -135,7 +142,7 @@ def group_arguments(subnet_group: str) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def instance_of(aws: Api) -> Callable[..., Any]:
     def create(cluster: str, number: int, **more: Any) -> Any:
         return aws.client("rds").create_db_instance(

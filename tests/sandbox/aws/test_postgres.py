@@ -263,7 +263,7 @@ def test_a_major_upgrade_is_asked_for_by_name_and_takes_the_members_along(aws, o
     upgrade = {"DBClusterIdentifier": CLUSTER, "EngineVersion": "17.7", "DBClusterParameterGroupName": "next"}
     with pytest.raises(ClientError, match="AllowMajorVersionUpgrade"):
         rds.modify_db_cluster(**upgrade)
-    rds.modify_db_cluster(**upgrade, AllowMajorVersionUpgrade=True)
+    rds.modify_db_cluster(**upgrade, AllowMajorVersionUpgrade=True, ApplyImmediately=True)
     assert orders()["EngineVersion"] == "17.7"
     instance = rds.describe_db_instances(DBInstanceIdentifier=orders()["DBClusterMembers"][0]["DBInstanceIdentifier"])
     assert instance["DBInstances"][0]["DBParameterGroups"][0]["DBParameterGroupName"] == "default.aurora-postgresql17"

@@ -142,17 +142,20 @@ def test_tokens_rotate_beside_the_old_one_and_set_ends_it(aws):
     assert connect(aws, "ReaderEndpoint", password=new).ping()
     with pytest.raises(redis.exceptions.AuthenticationError):
         connect(aws, "PrimaryEndpoint").ping()
-    cache.modify_replication_group(ReplicationGroupId=GROUP, AuthToken=TOKEN, AuthTokenUpdateStrategy="SET")
+    with pytest.raises(ClientError, match="only after ROTATE"):
+        cache.modify_replication_group(ReplicationGroupId=GROUP, AuthToken=TOKEN, AuthTokenUpdateStrategy="SET")
+    for strategy in ("ROTATE", "SET"):
+        cache.modify_replication_group(ReplicationGroupId=GROUP, AuthToken=TOKEN, AuthTokenUpdateStrategy=strategy)
 
 
-def test_modifying_a_group_changes_what_is_named(aws, sessions):
+def test_modifying_a_group_changes_what_is_named(aws, sessions, security_group):
     aws.client("elasticache").modify_replication_group(
         ReplicationGroupId=GROUP,
         ReplicationGroupDescription="changed",
         SnapshotWindow="01:00-02:00",
         SnapshotRetentionLimit=3,
         PreferredMaintenanceWindow="MON:05:00-MON:06:00",
-        SecurityGroupIds=["sg-1"],
+        SecurityGroupIds=[security_group],
         LogDeliveryConfigurations=[{"LogType": "slow-log", "Enabled": False}, delivery("engine-log", Enabled=True)],
     )
     group = sessions()
@@ -164,7 +167,7 @@ def test_modifying_a_group_changes_what_is_named(aws, sessions):
     assert [d["LogType"] for d in group["LogDeliveryConfigurations"]] == ["engine-log"]
     node = aws.client("elasticache").describe_cache_clusters(CacheClusterId="sessions-002")["CacheClusters"][0]
     assert (node["PreferredMaintenanceWindow"], node["SnapshotWindow"]) == ("mon:05:00-mon:06:00", "01:00-02:00")
-    assert node["SecurityGroups"] == [{"SecurityGroupId": "sg-1", "Status": "active"}]
+    assert node["SecurityGroups"] == [{"SecurityGroupId": security_group, "Status": "active"}]
 
 
 def test_keys_and_descriptions_survive_a_kill_of_everything(aws, sessions):
@@ -181,7 +184,8 @@ def test_keys_and_descriptions_survive_a_kill_of_everything(aws, sessions):
 
 def test_an_address_that_somebody_took_is_named_with_its_holder(aws, sessions):
     address = sessions()["NodeGroups"][0]["PrimaryEndpoint"]["Address"]
-    processes.stop(aws.instance, "redis-sessions-001", how=signal.SIGKILL)
+    for name in ("redis-sessions-001", "redis-sessions-002"):
+        processes.stop(aws.instance, name, how=signal.SIGKILL)
     ports.require_free(address, 6379, "the test")
     with socket.create_server((address, 6379)):
         status, line = aws.recover()

@@ -1,0 +1,138 @@
+"""What rows of aws_resources.yaml cannot say: the few functions they name.
+
+`created` and `changed` give members of a request, `before` and `after` make calls around a modification (`after` also
+follows a creation, with nothing old), `replaced` names arguments that force replacement only sometimes, and `invalid`
+refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sandbox.providers import values
+from sandbox.providers.base import Invalid
+
+if TYPE_CHECKING:
+    from sandbox.providers.aws import Thing
+    from sandbox.providers.values import Properties
+
+_SOURCES = {
+    "cidrIpv4": ("IpRanges", "CidrIp"),
+    "cidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
+    "prefixListId": ("PrefixListIds", "PrefixListId"),
+    "referencedSecurityGroupId": ("UserIdGroupPairs", "GroupId"),
+}
+
+
+def permission(new: Properties) -> Properties:
+    about = {"Description": new["description"]} if new.get("description") else {}
+    wanted = {_pascal(name): new[name] for name in ("ipProtocol", "fromPort", "toPort") if name in new}
+    for name, (ranges, member) in _SOURCES.items():
+        if new.get(name):
+            wanted[ranges] = [{member: new[name], **about}]
+    return {"IpPermissions": [wanted]}
+
+
+def changed_rule(id_: str, _old: Properties, new: Properties) -> Properties:
+    names = new.keys() & {"ipProtocol", "fromPort", "toPort", "description", *_SOURCES}
+    rule = {_pascal(name).replace("referencedSecurity", "Referenced"): new[name] for name in names}
+    return {"SecurityGroupRules": [{"SecurityGroupRuleId": id_, "SecurityGroupRule": rule}]}
+
+
+def _pascal(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
+def other_source(old: Properties, new: Properties) -> set[str]:
+    """AWS cannot turn a rule for a CIDR into one for a group."""
+    before, after = ({name for name in _SOURCES if side.get(name)} for side in (old, new))
+    return before ^ after
+
+
+def take_away_egress(thing: Thing, old: Properties) -> None:
+    """The real provider takes away the rule that lets everything out; so does `egress=[]`, whenever one is found."""
+    egress = (thing.look() or {}).get("IpPermissionsEgress")
+    if egress and (not old or (old.get("egress") and not thing.new.get("egress"))):
+        thing.call("revoke_security_group_egress", GroupId=thing.id, IpPermissions=egress)
+
+
+def set_parameters(thing: Thing, old: Properties) -> None:
+    """Set what is new or other, reset what is gone; the API takes at most 20 parameters in a call."""
+    before, after = (
+        {each["ParameterName"]: {**each, "ParameterValue": str(each["ParameterValue"])} for each in wired}
+        for wired in (thing.wire("parameters", side.get("parameters") or []) for side in (old, thing.new))
+    )
+    changed = [each for name, each in after.items() if before.get(name) != each]
+    gone = [each for name, each in before.items() if name not in after]
+    for verb, parameters in (("modify", changed), ("reset", gone)):
+        operation = f"{verb}_{thing.row.noun}"
+        member = next(name for name, shape in thing.members(operation).items() if shape.type_name == "list")
+        for start in range(0, len(parameters), 20):
+            thing.call(operation, **thing.key(operation), **{member: parameters[start : start + 20]})
+
+
+def log_exports(_id: str, old: Properties, new: Properties) -> Properties:
+    before, after = (set(side.get("enabledCloudwatchLogsExports") or []) for side in (old, new))
+    change = {"EnableLogTypes": sorted(after - before), "DisableLogTypes": sorted(before - after)}
+    return {"CloudwatchLogsExportConfiguration": change} if before != after else {}
+
+
+def refused_cache(given: Properties) -> list[Invalid]:
+    """What the real provider refuses in a preview, and what the sandbox does not have."""
+    failover_enabled, count = given.get("automaticFailoverEnabled"), given.get("numCacheClusters")
+    deliveries = given.get("logDeliveryConfigurations") or []
+    found = [
+        Invalid("logDeliveryConfigurations", "the sandbox delivers logs to 'cloudwatch-logs' only")
+        for each in deliveries
+        if each.get("destinationType") not in ("cloudwatch-logs", values.UNKNOWN)
+    ]
+    if given.get("multiAzEnabled") is True and not failover_enabled:
+        found.append(Invalid("multiAzEnabled", "automaticFailoverEnabled must be true if multiAzEnabled is true"))
+    if failover_enabled is True and isinstance(count, int) and count < 2:
+        found.append(Invalid("numCacheClusters", "must be at least 2 if automaticFailoverEnabled is true"))
+    return found
+
+
+def cache_members(id_: str, old: Properties, new: Properties) -> Properties:
+    """Logs that are no longer delivered are told so; backups that begin need to know of which node."""
+    before, after = ({each["logType"] for each in side.get("logDeliveryConfigurations") or []} for side in (old, new))
+    found: Properties = {}
+    if before - after:
+        ended: list[Any] = [{"LogType": each, "Enabled": False} for each in sorted(before - after)]
+        found["LogDeliveryConfigurations"] = ended
+    if new.get("snapshotRetentionLimit") and not old.get("snapshotRetentionLimit"):
+        found["SnapshottingClusterId"] = f"{id_}-001"
+    return found
+
+
+def grow(thing: Thing, old: Properties) -> None:
+    _resize("increase_replica_count", thing, old, more=True)
+
+
+def new_token_then_shrink(thing: Thing, old: Properties) -> None:
+    names = ("authToken", "authTokenUpdateStrategy")
+    if old and any(old.get(name) != thing.new.get(name) for name in names):
+        operation = "modify_replication_group"
+        thing.call(operation, **thing.request(operation, names), ApplyImmediately=True)
+        thing.wait()
+    _resize("decrease_replica_count", thing, old, more=False)
+
+
+def _resize(operation: str, thing: Thing, old: Properties, *, more: bool) -> None:
+    before, after = old.get("numCacheClusters"), thing.new.get("numCacheClusters")
+    if before and after and before != after and (after > before) == more:
+        thing.call(operation, **thing.key(operation), NewReplicaCount=after - 1, ApplyImmediately=True)
+        thing.wait()
+
+
+def older_cache(old: Properties, new: Properties) -> set[str]:
+    before, after = ([int(part) for part in re.findall(r"\d+", side.get("engineVersion") or "")] for side in (old, new))
+    engines, found = (old.get("engine"), new.get("engine")), set[str]()
+    if engines == ("valkey", "redis"):
+        found.add("engine")
+    if engines[0] == engines[1] and after and before[: len(after)] > after and values.UNKNOWN not in new.values():
+        found.add("engineVersion")
+    if before and before < [7, 0, 5]:
+        found.add("transitEncryptionEnabled")
+    return found
