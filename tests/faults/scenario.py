@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,56 +186,53 @@ class Stack(Platform):
         _, still = psutil.wait_procs(left, 30)
         assert not still, f"a killed Pulumi left {[each.cmdline() for each in still]}"
 
-    def killed(self, *arguments: str, after: int) -> str | None:
-        """Kill a Pulumi command once `after` more resources were done; None when it ended before.
+    def killed(self, *arguments: str, at: str, count: int = 1) -> str | None:
+        """Kill a Pulumi command when `count` resources are "begun" or "done"; None when it ended before.
 
-        Returns what it had begun last.
+        Returns the name of the resource begun last.
         """
         log = self.directory / "events.json"
         log.unlink(missing_ok=True)
-        event = r'^\{[^{]*"%s":\{"metadata":\{"op":"(?:create|delete)","urn":"([^"]*)"'
-        begun, done = (re.compile(event % name, re.MULTILINE) for name in ("resourcePreEvent", "resOutputsEvent"))
+        event = (
+            r'^\{[^{]*"%s":\{"metadata":\{"op":"(?:create|delete)","urn":"([^"]*)","type":"(?:aws|kubernetes|random):'
+        )
+        names = {"begun": "resourcePreEvent", "done": "resOutputsEvent"}
+        patterns = {name: re.compile(event % names[name], re.MULTILINE) for name in names}
         with self.background(*arguments, "--event-log", str(log)) as process:
             said: list[str] = []
             reader = self.reading(process, said)
             killed = False
             while process.poll() is None and not killed:
                 text = log.read_text() if log.exists() else ""
-                if len(done.findall(text)) >= after:
+                if len(patterns[at].findall(text)) >= count:
                     self.kill(process)
                     killed = True
                 time.sleep(0.01)
             reader.join()
         assert killed or process.returncode == 0, said
-        return begun.findall(text)[-1].split("::")[-1] if killed else None
+        return patterns["begun"].findall(text)[-1].split("::")[-1] if killed else None
 
     def recover(self) -> int:
         """What docs/runbook.md says under "An update was interrupted"; how many creations were taken into the state."""
         self.documented("pulumi cancel --yes")
-        taken = []
-        for resource in self.pending():
-            if id_ := self.find_id(resource):
-                taken += ["--import-pending-creates", resource["urn"], "--import-pending-creates", id_]
-        if taken:
-            self.documented("pulumi refresh --yes --skip-preview --import-pending-creates URN", *taken)
-        if self.pending():
+        pending = self.pending()
+        ids = {resource["urn"].split("::")[-1]: self.find_id(resource) for resource in pending}
+        if pending:
             self.documented("pulumi refresh --yes --skip-preview --clear-pending-creates")
-        return len(taken) // 4
+        if any(ids.values()):
+            self.adopt(lambda creation: ids.get(creation["name"]))
+        return sum(id_ is not None for id_ in ids.values())
 
-    def adopt(self) -> None:
-        """What docs/runbook.md says under "Something already exists": import what the state lacks."""
-        everything, wanted = self.directory / "creates.json", self.directory / "adopt.json"
-        self.documented("pulumi preview --import-file FILE", "--import-file", str(everything))
-        ids = dict(self.existing() - self.given - self.recorded())
-        creates = json.loads(everything.read_text())
-        found = [{**each, "id": id_} for kind, id_ in ids for each in creates["resources"] if each["type"] == kind]
-        assert len(found) == len(ids) == 1, (ids, creates)
-        wanted.write_text(json.dumps({**creates, "resources": found}))
-        self.documented(
-            "pulumi import --yes --skip-preview --generate-code=false --protect=false --file FILE",
-            "--file",
-            str(wanted),
-        )
+    def adopt(self, find_id: Callable[[Mapping[str, Any]], str | None]) -> None:
+        """Import what is in the account and not in the state, as docs/runbook.md says."""
+        creates, wanted = self.directory / "creates.json", self.directory / "adopt.json"
+        self.documented("pulumi preview --import-file FILE", "--import-file", str(creates))
+        written = json.loads(creates.read_text())
+        resources = [{**each, "id": id_} for each in written["resources"] if (id_ := find_id(each))]
+        assert resources, written
+        wanted.write_text(json.dumps({**written, "resources": resources}))
+        command = "pulumi import --yes --skip-preview --generate-code=false --protect=false --file FILE"
+        self.documented(command, "--file", str(wanted))
 
     def documented(self, command: str, *arguments: str) -> str:
         """Run a command that the runbook names; `arguments` stand where the runbook has words in capitals."""

@@ -169,7 +169,9 @@ def test_a_create_that_was_carried_out_but_not_answered(stack: Stack) -> None:
         output = stack.up(check=False)
         found.times = injected(stack.instance)
         assert "DBInstanceAlreadyExists" in output
-        stack.adopt()
+        lacking = dict(stack.existing() - stack.given - stack.recorded())
+        assert list(lacking) == [("aws:rds/clusterInstance:ClusterInstance", "local-postgres-4")]
+        stack.adopt(lambda creation: "local-postgres-4" if creation["name"] == "database-instance-4" else None)
         stack.up()
         found.outcome = "up failed, the instance was imported as the runbook says"
 
@@ -180,13 +182,13 @@ def test_pulumi_is_killed_at_ten_points_of_an_up(stack: Stack) -> None:
     with scenario(stack, "pulumi killed with SIGKILL during an up") as found:
         taken, points = 0, []
         while found.times < 10:
-            point = stack.killed("up", "--yes", "--skip-preview", after=1)
+            point = stack.killed("up", "--yes", "--skip-preview", at=("begun", "done")[found.times % 2])
             assert point, f"the update was over after {points}"
             points.append(point)
             found.times += 1
             taken += stack.recover()
         stack.up()
-        found.outcome = f"cancel, refresh, up: {taken} creations taken over"
+        found.outcome = f"cancel, refresh, import, up: {taken} creations adopted"
 
 
 def test_pulumi_is_killed_at_ten_points_of_a_destroy(stack: Stack) -> None:
@@ -197,7 +199,7 @@ def test_pulumi_is_killed_at_ten_points_of_a_destroy(stack: Stack) -> None:
         found.loses_everything = True
         points = []
         while found.times < 10:
-            point = stack.killed("destroy", "--yes", "--skip-preview", after=2)
+            point = stack.killed("destroy", "--yes", "--skip-preview", at="done", count=2)
             assert point, f"the destruction was over after {points}"
             points.append(point)
             found.times += 1
