@@ -96,7 +96,7 @@ def status() -> None:
     _echo_table([("NAME", "PROCESS", "UP FOR", "MEMORY"), *lifecycle.status(instance)])
     if active := faults.active(instance):
         click.echo(
-            f"\n{len(active)} faults are at work: `python -m sandbox fault list` shows them, `fault clear` ends them"
+            f"\nfaults at work: {len(active)}; `python -m sandbox fault list` shows them, `fault clear` ends them"
         )
 
 
@@ -188,7 +188,7 @@ def clear(number: int | None) -> None:
     gone = faults.clear(instance, number)
     if any(each.kind in ("kill", "disk") for each in gone):
         lifecycle.up(instance, Progress())
-    click.echo(f"{len(gone)} faults cleared", err=True)
+    click.echo(f"faults cleared: {len(gone)}", err=True)
 
 
 @main.group()

@@ -200,9 +200,7 @@ def _require_operation(target: str) -> None:
     if len(services) == 1:
         operations = session.get_service_model(services[0]).operation_names
         if not fnmatch.filter(operations, operation):
-            raise SandboxError(
-                f"{service} has no operation that matches {operation!r}; names are the API's: CreateDBCluster"
-            )
+            raise SandboxError(f"{service} has no operation {operation!r}; names are the API's, as CreateDBCluster")
 
 
 def _file(instance: Instance) -> Path:
