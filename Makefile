@@ -13,7 +13,7 @@ STACK ?= local
 
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 .PHONY: up
 up: $(READY) ## start the sandbox and bring the local stack up in it
@@ -33,6 +33,10 @@ test: $(READY) ## unit tests, the policies, then behaviour in a sandbox of its o
 	@$(RUN) -m pytest tests/unit
 	@$(RUN) -m pytest tests/policy
 	@$(RUN) -m pytest tests/sandbox
+
+.PHONY: test-faults
+test-faults: $(READY) ## break the platform in every way that can happen; ends with a table
+	@$(RUN) -m pytest tests/faults
 
 .PHONY: lint
 lint: $(READY) ## style and types

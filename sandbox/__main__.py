@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sandbox import images, lifecycle, stack
+from sandbox import faults, images, lifecycle, stack
 from sandbox.errors import SandboxError
 from sandbox.instance import Instance, NoSandboxError
 from sandbox.progress import Progress
@@ -55,7 +56,7 @@ def up(*, deploy: bool) -> None:
     with lifecycle.alone(instance, report):
         tools = lifecycle.up(instance, report)
         if deploy:
-            sys.exit(stack.deploy(lifecycle.environment(instance, tools)))
+            sys.exit(stack.deploy(lifecycle.environment(instance, tools), report))
     click.echo("The sandbox is up: `source sandbox/activate` for a shell in it, `make down` to stop it.", err=True)
 
 
@@ -92,7 +93,14 @@ def status() -> None:
     instance = Instance.current(create=False)
     click.echo(f"sandbox {instance.name}   state {instance.state}")
     click.echo(f"Kubernetes {instance.kubernetes_endpoint}   AWS {instance.aws_endpoint}\n")
-    rows = [("NAME", "PROCESS", "UP FOR", "MEMORY"), *lifecycle.status(instance)]
+    _echo_table([("NAME", "PROCESS", "UP FOR", "MEMORY"), *lifecycle.status(instance)])
+    if active := faults.active(instance):
+        click.echo(
+            f"\nfaults at work: {len(active)}; `python -m sandbox fault list` shows them, `fault clear` ends them"
+        )
+
+
+def _echo_table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -115,6 +123,72 @@ def preview(name: str, arguments: tuple[str, ...]) -> None:
     instance = Instance.current()
     tools = lifecycle.up(instance, Progress())
     sys.exit(stack.preview(instance, name, lifecycle.environment(instance, tools), arguments))
+
+
+@main.group()
+def fault() -> None:
+    """Make something fail, until `fault clear`."""
+
+
+def _aws_fault(kind: str, what: str) -> None:
+    """The command that makes AWS operations fail in one way."""
+    seconds = [click.option("--seconds", type=click.FloatRange(0), default=5, show_default=True, help="How late.")]
+
+    @fault.command(kind, help=f"AWS operations: {what}")
+    @click.argument("operation", metavar="SERVICE:OPERATION")
+    @click.option("--times", type=click.IntRange(1), help="Only so many requests.")
+    @click.option("--rate", type=click.FloatRange(0, 1), default=1.0, help="Only this share of the requests.")
+    @click.option("--seed", type=int, default=0, help="Which requests a rate hits; the same seed, the same requests.")
+    def add(operation: str, **limits: float | None) -> None:
+        added = faults.add(Instance.current(create=False), kind, operation, **limits)
+        click.echo(f"fault {added.id}: {kind} {operation}", err=True)
+
+    for option in seconds if kind == "slow" else []:
+        option(add)
+
+
+for _kind, _what in faults.AWS_FAULTS.items():
+    _aws_fault(_kind, _what)
+
+_PART = click.argument("part", metavar="writer|reader|primary|replica|NAME")
+
+
+@fault.command()
+@_PART
+def kill(part: str) -> None:
+    """SIGKILL a server by role, or by its NAME in `status`; with the node go its containers."""
+    click.echo(f"killed {', '.join(faults.kill(Instance.current(create=False), part))}", err=True)
+
+
+@fault.command()
+@_PART
+def disk(part: str) -> None:
+    """Let a server write to no file any more: each write fails as with a full disk."""
+    names = faults.fill_disk(Instance.current(create=False), part)
+    click.echo(f"nothing that {', '.join(names)} writes is stored any more", err=True)
+
+
+@fault.command("list")
+def list_() -> None:
+    """Show the faults, how often each was injected, and whether it still is at work."""
+    instance = Instance.current(create=False)
+    at_work = faults.active(instance)
+    rows = [
+        (str(each.id), each.kind, each.target, str(each.injected), "at work" if each in at_work else "over")
+        for each in faults.read(instance)
+    ]
+    _echo_table([("FAULT", "KIND", "TARGET", "INJECTED", ""), *rows])
+
+
+@fault.command()
+@click.argument("number", type=int, required=False)
+def clear(number: int | None) -> None:
+    """End a fault, or all, and start again what was killed."""
+    instance = Instance.current(create=False)
+    gone = faults.clear(instance, number)
+    if any(each.kind in ("kill", "disk") for each in gone):
+        lifecycle.up(instance, Progress())
+    click.echo(f"faults cleared: {len(gone)}", err=True)
 
 
 @main.group()

@@ -6,8 +6,8 @@ furnishing a furnished sandbox changes nothing.
 
 from __future__ import annotations
 
-import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from sandbox.errors import SandboxError
@@ -28,14 +28,6 @@ SUBNETS = [
     for tier, first in (("private", 1), ("public", 101))
     for number, zone in enumerate("abc")
 ]
-
-# Per environment: CPU and memory requested, CPU and memory limited, pods; then a container's smallest and largest.
-QUOTAS = {
-    "local": ("4", "8Gi", "6", "12Gi", "40", ("50m", "64Mi"), ("2", "2Gi")),
-    "dev": ("4", "8Gi", "6", "12Gi", "40", ("50m", "64Mi"), ("2", "2Gi")),
-    "staging": ("8", "16Gi", "12", "24Gi", "80", ("100m", "128Mi"), ("4", "4Gi")),
-    "prod": ("16", "32Gi", "24", "48Gi", "160", ("150m", "256Mi"), ("6", "8Gi")),
-}
 
 
 def furnish_aws(instance: Instance) -> None:
@@ -82,61 +74,9 @@ def furnish_aws(instance: Instance) -> None:
 
 def furnish_kubernetes(instance: Instance) -> None:
     """Apply each environment's namespace with its quota, limits and default network policy."""
-    objects = [manifest for environment in QUOTAS for manifest in _manifests(environment)]
+    apply = ["apply", "--server-side", f"--filename={Path(__file__).parent / 'namespaces.yaml'}"]
     done = subprocess.run(
-        [tools()["kubectl"], f"--kubeconfig={instance.kubeconfig}", "apply", "--server-side", "--filename=-"],
-        input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}),
-        capture_output=True,
-        text=True,
-        check=False,
+        [tools()["kubectl"], f"--kubeconfig={instance.kubeconfig}", *apply], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SandboxError(f"the namespaces cannot be created: {done.stderr.strip()[-300:]}")
-
-
-def _manifests(environment: str) -> list[dict[str, Any]]:
-    cpu, memory, cpu_limit, memory_limit, pods, smallest, largest = QUOTAS[environment]
-    namespace = f"meetinity-{environment}"
-    labels = {"environment": environment, "project": "meetinity"}
-
-    def sized(pair: tuple[str, str]) -> dict[str, str]:
-        return dict(zip(("cpu", "memory"), pair, strict=True))
-
-    hard = {
-        "requests.cpu": cpu,
-        "requests.memory": memory,
-        "limits.cpu": cpu_limit,
-        "limits.memory": memory_limit,
-        "pods": pods,
-    }
-    limit = {
-        "type": "Container",
-        "default": sized(("500m", "512Mi")),
-        "defaultRequest": sized(("100m", "128Mi") if environment != "prod" else ("150m", "256Mi")),
-        "min": sized(smallest),
-        "max": sized(largest),
-    }
-    egress = [
-        {"to": [{"namespaceSelector": {"matchLabels": {"environment": environment}}}]},
-        {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]},
-        {
-            "to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}],
-            "ports": [{"protocol": "TCP", "port": port} for port in (443, 80)],
-        },
-    ]
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}},
-        *(
-            {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
-            for version, kind, name, spec in (
-                ("v1", "ResourceQuota", "meetinity-quota", {"hard": hard}),
-                ("v1", "LimitRange", "meetinity-limits", {"limits": [limit]}),
-                (
-                    "networking.k8s.io/v1",
-                    "NetworkPolicy",
-                    "meetinity-default",
-                    {"podSelector": {}, "policyTypes": ["Egress"], "egress": egress},
-                ),
-            )
-        ),
-    ]

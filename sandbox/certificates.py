@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import trustme
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
 
 from sandbox.instance import Instance, write_privately
 
@@ -18,27 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_CA_LIFETIME = timedelta(days=3650)
-_LIFETIME = timedelta(days=730)
-_RENEW_BEFORE = timedelta(days=30)
-_CLOCK_SKEW = timedelta(minutes=5)
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+_OWNER = "meetinity-data sandbox"
 
 
 def ensure_ca(instance: Instance) -> None:
     """Create the CA at `instance.ca_certificate` and `instance.ca_key`, once in the instance's life."""
-    if instance.ca_certificate.exists() and instance.ca_key.exists():
-        return
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _name(f"meetinity-data sandbox {instance.name}", [])
-    usage = _key_usage(key_cert_sign=True, crl_sign=True)
-    certificate = (
-        _builder(name, name, key.public_key(), key.public_key(), _CA_LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    write_key(instance.ca_key, key)
-    _write_certificate(instance.ca_certificate, certificate)
+    if not instance.ca_certificate.exists():
+        authority = trustme.CA(organization_name=_OWNER, organization_unit_name=instance.name)
+        _write(instance.ca_key, authority.private_key_pem)
+        _write(instance.ca_certificate, authority.cert_pem)
+        instance.ca_certificate.chmod(0o644)
 
 
 def issue(
@@ -46,45 +34,30 @@ def issue(
     name: str,
     *,
     addresses: Sequence[str] = (),
-    hosts: Sequence[str] = (),
     common_name: str | None = None,
-    organizations: Sequence[str] = (),
+    organizations: Sequence[str] = (_OWNER,),
     client: bool = False,
     directory: Path,
 ) -> tuple[Path, Path]:
     """Return certificate and key, <directory>/<name>.crt and .key; reused while they stand for the same names.
 
-    A server's certificate carries `addresses` and `hosts`; a client's is known by `common_name`
-    (default: `name`) and `organizations`, which Kubernetes reads as user and groups.
+    A server's certificate carries `addresses`; a client's is known by `common_name` (default: `name`) and its
+    organization, which Kubernetes reads as user and group.
     """
-    certificate_path, key_path = directory / f"{name}.crt", directory / f"{name}.key"
-    authority = x509.load_pem_x509_certificate(instance.ca_certificate.read_bytes())
-    subject = _name(common_name or name, organizations)
-    alternatives = x509.SubjectAlternativeName(
-        [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-        + [x509.DNSName(host) for host in hosts]
-    )
-    if key_path.exists() and _still_good(certificate_path, authority, subject, alternatives):
-        return certificate_path, key_path
-
-    authority_key = serialization.load_pem_private_key(instance.ca_key.read_bytes(), None)
-    if not isinstance(authority_key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{instance.ca_key} does not hold the EC key that this module writes")
-    key = ec.generate_private_key(ec.SECP256R1())
-    purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
-    builder = (
-        _builder(subject, authority.subject, key.public_key(), authority_key.public_key(), _LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-    )
-    if list(alternatives):
-        builder = builder.add_extension(alternatives, critical=False)
-    # Key first: a pair left half-written by a crash then fails the check above, or at worst the handshake's.
-    certificate_path.unlink(missing_ok=True)
-    write_key(key_path, key)
-    _write_certificate(certificate_path, builder.sign(authority_key, hashes.SHA256()))
-    return certificate_path, key_path
+    certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
+    (organization,) = organizations
+    wanted = (common_name or name, organization, sorted([name] if client else addresses))
+    authority = instance.ca_certificate.read_bytes()
+    if not key.exists() or _names(certificate, authority) != wanted:
+        signed = trustme.CA.from_pem(authority, instance.ca_key.read_bytes()).issue_cert(
+            *wanted[2], common_name=wanted[0], organization_name=organization
+        )
+        # Key first: a pair left half-written by a crash then lacks its certificate.
+        certificate.unlink(missing_ok=True)
+        _write(key, signed.private_key_pem)
+        _write(certificate, signed.cert_chain_pems[0])
+        certificate.chmod(0o644)
+    return certificate, key
 
 
 def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
@@ -93,58 +66,17 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     write_privately(path, pem.decode())
 
 
-def _still_good(
-    path: Path, authority: x509.Certificate, subject: x509.Name, alternatives: x509.SubjectAlternativeName
-) -> bool:
-    if not path.exists():
-        return False
+def _write(path: Path, pem: trustme.Blob) -> None:
+    write_privately(path, pem.bytes().decode())
+
+
+def _names(path: Path, authority: bytes) -> tuple[str, str, list[str]] | None:
+    """Common name, organization and alternative names of a certificate; None when it is damaged, or of an older CA."""
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):  # damaged, or of an older CA
-        return False
-    present: list[x509.GeneralName] = []
-    for extension in certificate.extensions:
-        if isinstance(extension.value, x509.SubjectAlternativeName):
-            present = list(extension.value)
-    enough_time = certificate.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
-    return enough_time and certificate.subject == subject and present == list(alternatives)
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    issuer_key: ec.EllipticCurvePublicKey,
-    lifetime: timedelta,
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + lifetime)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
-    )
-
-
-def _name(common_name: str, organizations: Sequence[str]) -> x509.Name:
-    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, value) for value in organizations]
-    return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _key_usage(**allowed: bool) -> x509.KeyUsage:
-    fields = (
-        "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
-        "key_cert_sign crl_sign encipher_only decipher_only"
-    )
-    return x509.KeyUsage(**{field: allowed.get(field, False) for field in fields.split()})
-
-
-def _write_certificate(path: Path, certificate: x509.Certificate) -> None:
-    write_privately(path, certificate.public_bytes(serialization.Encoding.PEM).decode())
-    path.chmod(0o644)
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
+    except (OSError, ValueError, TypeError, InvalidSignature):
+        return None
+    subject = {str(attribute.rfc4514_attribute_name): str(attribute.value) for attribute in certificate.subject}
+    alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return subject["CN"], subject["O"], sorted(str(each.value) for each in alternatives)

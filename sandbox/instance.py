@@ -8,10 +8,8 @@ the `make up` and the `make test` sandbox of one checkout, therefore never colli
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,18 +55,20 @@ class Instance:
             raise SandboxError(
                 f"{NAME_VARIABLE}={name!r} names no sandbox: 1 to 31 of a-z, 0-9 and `-` are allowed, no `-` in front"
             )
-        digest = hashlib.sha256(f"{CHECKOUT}\0{name}".encode()).hexdigest()[:8]
-        state = state_home() / f"{name}-{digest}"
-        description = state / "instance.json"
-        if not description.exists():
+        digest = hashlib.sha256(f"{CHECKOUT}\0{name}".encode())
+        state = state_home() / f"{name}-{digest.hexdigest()[:8]}"
+        # 48,640 networks, from 127.64 on: below, people have put things of their own.
+        instance = cls(name, state, f"127.{digest.digest()[-1] % 190 + 64}.{digest.digest()[-2]}")
+        if not state.exists():
             if not create:
                 raise NoSandboxError(f"sandbox {name} does not exist: run `make up` to create it")
-            state.mkdir(parents=True, exist_ok=True)
-            # Other users may pass through (PostgreSQL's), but not list; each secret file is 0600.
-            state.chmod(0o711)
-            network = f"127.{secrets.randbelow(190) + 64}.{secrets.randbelow(256)}"
-            write_privately(description, json.dumps({"checkout": str(CHECKOUT), "name": name, "network": network}))
-        return cls(name, state, json.loads(description.read_text())["network"])
+            instance.make()
+        return instance
+
+    def make(self) -> None:
+        """Make the state directory; other users (PostgreSQL's) may pass through it, but not list it."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.state.chmod(0o711)
 
     def address(self, host: int) -> str:
         return f"{self.network}.{host}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.metadata
 import os
 import shlex
@@ -16,17 +15,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import urllib3
 
 from sandbox import account, certificates, control_plane, images, processes, toolchain
 from sandbox.errors import SandboxError
 from sandbox.instance import CHECKOUT, NAME_VARIABLE, REGION, Instance
+from sandbox.locks import exclusive
 from sandbox.node import kubelet, pods
 from sandbox.ports import require_free
 from sandbox.progress import duration
+from sandbox.stack import backend_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 # In the order they are stopped; what else runs belongs to the AWS API.
 SERVERS = ("node", "aws-api", "kube-controller-manager", "kube-apiserver", "etcd")
@@ -35,19 +37,10 @@ PROVIDERS = ("aws", "kubernetes", "random")
 PASSPHRASE = "sandbox"  # noqa: S105
 
 _AWS_PORT = 5000
-# State directories whose lock this process holds.
-_held: set[Path] = set()
 # Taken out of a sandbox's environment: they would lead its programs to a real account or backend.
 _FOREIGN = (
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_ROLE_ARN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CA_BUNDLE",
-    "PULUMI_ACCESS_TOKEN",
-    "PULUMI_CONFIG_PASSPHRASE_FILE",
-    "PULUMI_STACK",
+    *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    *("AWS_CA_BUNDLE", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK"),
 )
 
 
@@ -72,10 +65,8 @@ def up(instance: Instance, report: Callable[[str], None]) -> toolchain.Tools:
 def down(instance: Instance, report: Callable[[str], None]) -> None:
     """Stop every process of the instance, containers and databases included; what they stored stays."""
     with alone(instance, report):
-        running = processes.running(instance)
         processes.stop(instance, "node")  # or it would start containers anew
-        containers = [name for name in running if name.startswith(pods.PREFIX)]
-        for name in containers:
+        for name in [name for name in processes.running(instance) if name.startswith(pods.PREFIX)]:
             processes.stop(instance, name, how=signal.SIGINT)
         processes.stop(instance, "aws-api")
         # Readers before their writers, which would otherwise wait for them; what has died, so that it is forgotten.
@@ -89,8 +80,9 @@ def down(instance: Instance, report: Callable[[str], None]) -> None:
 
 def reset(instance: Instance, report: Callable[[str], None]) -> None:
     """Take the sandbox down and delete its state: databases, cluster, Pulumi backend."""
-    down(instance, report)
-    shutil.rmtree(instance.state)
+    with alone(instance, report):
+        down(instance, report)
+        shutil.rmtree(instance.state)
     report(f"deleted {instance.state}")
 
 
@@ -98,19 +90,15 @@ def status(instance: Instance) -> Sequence[tuple[str, str, str, str]]:
     """Name, process id, age and memory of each process, for people; what should run is listed even when it died."""
     running = processes.running(instance)
     # That a container has ended is Kubernetes' to tell.
-    ended = {name for name in processes.recorded(instance) if name.startswith(pods.PREFIX)} - set(running)
+    named = [name for name in processes.recorded(instance) if name in running or not name.startswith(pods.PREFIX)]
     rows = []
-    for name in dict.fromkeys([*reversed(SERVERS), *processes.recorded(instance)]):
-        if name in ended:
-            continue
-        if name not in running:
-            rows.append((name, "not running", "", ""))
-            continue
-        pid = running[name].pid
-        with contextlib.suppress(OSError):  # it may end this moment
-            resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            age = time.time() - Path(f"/proc/{pid}").stat().st_mtime
-            rows.append((name, str(pid), duration(age), f"{resident // 2**20} MB"))
+    for name in dict.fromkeys([*reversed(SERVERS), *named]):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may end this moment
+            if process := running.get(name):
+                age = duration(time.time() - process.create_time())
+                rows.append((name, str(process.pid), age, f"{process.memory_info().rss // 2**20} MB"))
+            else:
+                rows.append((name, "not running", "", ""))
     return rows
 
 
@@ -140,7 +128,7 @@ def variables(instance: Instance) -> dict[str, str]:
         "PATH": os.pathsep.join([*path, *inherited]),
         NAME_VARIABLE: instance.name,
         "PULUMI_HOME": str(instance.state / "pulumi"),
-        "PULUMI_BACKEND_URL": f"file://{instance.state / 'backend'}",
+        "PULUMI_BACKEND_URL": backend_url(instance.state / "backend"),
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
@@ -180,30 +168,13 @@ def shell_lines(instance: Instance, *, restore: bool = False) -> Sequence[str]:
 # Parts
 
 
-@contextlib.contextmanager
-def alone(instance: Instance, report: Callable[[str], None]) -> Iterator[None]:
+def alone(instance: Instance, report: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
     """One `up` or `down` of an instance at a time: a second one says whom it waits for.
 
     Whoever holds it may take it again, so that `up` and what follows it can be held together.
     """
-    if instance.state in _held:
-        yield
-        return
-    with (instance.state / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            report(f"sandbox {instance.name}: process {lock.read().strip()} is at work on it; waiting for it to finish")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        _held.add(instance.state)
-        try:
-            yield
-        finally:
-            _held.discard(instance.state)
+    told = "sandbox {}: process {} is at work on it; waiting for it to finish"
+    return exclusive(instance.state / "lock", lambda holder: report(told.format(instance.name, holder)))
 
 
 def _up_aws(instance: Instance, report: Callable[[str], None]) -> None:
@@ -273,19 +244,13 @@ def _link_tools(instance: Instance, tools: Mapping[str, Path]) -> None:
     redis-cli is a script instead: nothing in its environment tells it of the instance's CA.
     """
     instance.binaries.mkdir(exist_ok=True)
-    links = {**tools, "aws": Path(sys.prefix) / "bin" / "aws"}
-    if redis_cli := links.pop("redis-cli", None):
-        command = shlex.join([str(redis_cli), "--cacert", str(instance.ca_certificate)])
-        script = instance.binaries / f".redis-cli.{os.getpid()}"
-        script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-        script.chmod(0o755)
-        script.replace(instance.binaries / "redis-cli")
-    for name, path in links.items():
-        link = instance.binaries / name
-        if not link.is_symlink() or link.readlink() != path:
-            temporary = link.with_name(f".{name}.{os.getpid()}")
+    for name, path in {**tools, "aws": Path(sys.prefix) / "bin" / "aws"}.items():
+        link, temporary = instance.binaries / name, instance.binaries / f".{name}.{os.getpid()}"
+        if name == "redis-cli":
+            _write_script(temporary, [str(path), "--cacert", str(instance.ca_certificate)])
+        else:
             temporary.symlink_to(path)
-            temporary.replace(link)
+        temporary.replace(link)
 
 
 def _install_providers(instance: Instance) -> None:
@@ -294,7 +259,10 @@ def _install_providers(instance: Instance) -> None:
         version = importlib.metadata.version(f"pulumi-{name}")
         directory = instance.state / "pulumi" / "plugins" / f"resource-{name}-v{version}"
         directory.mkdir(parents=True, exist_ok=True)
-        launcher = directory / f"pulumi-resource-{name}"
-        command = shlex.join(_python(f"sandbox.providers.{name}"))
-        launcher.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(CHECKOUT))} exec {command} "$@"\n')
-        launcher.chmod(0o755)
+        command = ["env", f"PYTHONPATH={CHECKOUT}", *_python(f"sandbox.providers.{name}")]
+        _write_script(directory / f"pulumi-resource-{name}", command)
+
+
+def _write_script(path: Path, command: Sequence[str]) -> None:
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    path.chmod(0o755)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import yaml
 
 from sandbox.errors import SandboxError
@@ -20,6 +24,11 @@ Use it:   source sandbox/activate      then pulumi, kubectl, aws, psql and redis
 Look:     make status
 Stop:     make down                    (the data stays; make up goes on from there)
 """
+
+
+def backend_url(directory: Path) -> str:
+    """A Pulumi backend in a directory, without files of metadata: a Pulumi killed over one cannot read its state."""
+    return f"file://{directory}?metadata=skip"
 
 
 def program(environment: Mapping[str, str]) -> Path:
@@ -52,10 +61,21 @@ def select(stack: str, environment: Mapping[str, str], directory: Path = CHECKOU
     pulumi(["stack", "select", "--create", stack], environment, directory=directory, quiet=True)
 
 
-def deploy(environment: Mapping[str, str]) -> int:
-    """`pulumi up` of the local stack; prints how to connect and how to stop. Returns Pulumi's exit code."""
-    select(LOCAL, environment)
-    code = pulumi(["up", "--stack", LOCAL, "--yes", "--skip-preview"], environment)
+def deploy(environment: Mapping[str, str], report: Callable[[str], None], directory: Path = CHECKOUT) -> int:
+    """`pulumi up` of the local stack; prints how to connect and how to stop. Returns Pulumi's exit code.
+
+    A lock that a killed Pulumi left behind is released; SandboxError says that another one is at work on the stack.
+    """
+    select(LOCAL, environment, directory)
+    locks = Path(urlsplit(environment["PULUMI_BACKEND_URL"]).path) / ".pulumi" / "locks"
+    for lock in locks.glob(f"*/*/{LOCAL}/*.json"):
+        holder = int(json.loads(lock.read_text())["pid"])
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(holder).name() == "pulumi":
+                raise SandboxError(f"pulumi process {holder} updates the stack: wait for it to end, then try again")
+        report(f"pulumi process {holder} is gone and left the stack locked: `pulumi cancel --yes` releases it")
+        pulumi(["cancel", "--yes", "--stack", LOCAL], environment, directory=directory, quiet=True)
+    code = pulumi(["up", "--stack", LOCAL, "--yes", "--skip-preview"], environment, directory=directory)
     if code == 0:
         print(HOW_TO_GO_ON)
     return code
@@ -88,7 +108,7 @@ def scratch_project(instance: Instance, stack: str, environment: Mapping[str, st
     for key in ("secretsprovider", "encryptedkey"):
         settings.pop(key, None)
     (directory / source.name).write_text(yaml.safe_dump(settings))
-    return directory, {**environment, "PULUMI_BACKEND_URL": f"file://{directory / 'backend'}"}
+    return directory, {**environment, "PULUMI_BACKEND_URL": backend_url(directory / "backend")}
 
 
 def _keys(value: object) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -12,12 +13,13 @@ from typing import Any
 
 from moto.core.exceptions import ServiceException
 from moto.core.routing import get_service_router
-from moto.core.utils import service_name_from_moto_package_name
+from moto.core.utils import get_service_model, service_name_from_moto_package_name
 from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplication, create_backend_app
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response
 
+from sandbox import faults
 from sandbox.aws import rules, signatures
 from sandbox.aws.account_state import OWN_SERVICES, AccountState
 from sandbox.aws.operations import (
@@ -40,6 +42,33 @@ log = logging.getLogger("aws-api")
 READING = ("Describe", "Get", "List", "Head", "Lookup", "Search", "Simulate", "Filter")
 # Their requests are signed for us-east-1, whatever the client's region.
 GLOBAL_SERVICES = ("iam", "sts")
+
+
+# How a service that is asked too often says so, by its protocol; the others like "json".
+THROTTLING = {
+    "ec2": ("RequestLimitExceeded", HTTPStatus.SERVICE_UNAVAILABLE),
+    "query": ("Throttling", HTTPStatus.BAD_REQUEST),
+    "json": ("ThrottlingException", HTTPStatus.BAD_REQUEST),
+}
+
+
+def _inject(fault: faults.Fault, service: str) -> None:
+    """Let a request meet its fault before anything is done."""
+    log.info("fault %d of the sandbox: %s", fault.id, fault.kind)
+    error = None
+    if fault.kind == "slow":
+        time.sleep(fault.seconds)
+    elif fault.kind == "cut":
+        raise ConnectionAbortedError
+    elif fault.kind == "throttle":
+        code, status = THROTTLING.get(str(get_service_model(service).protocol), THROTTLING["json"])
+        error = AwsError(code, f"Rate exceeded (fault {fault.id} of the sandbox)")
+        error.status = status
+    elif fault.kind == "error":
+        error = AwsError("InternalFailure", f"An internal error has occurred (fault {fault.id} of the sandbox).")
+        error.status = HTTPStatus.INTERNAL_SERVER_ERROR
+    if error:
+        raise error
 
 
 class AwsApi:
@@ -69,8 +98,16 @@ class AwsApi:
         service, name = "sts", None
         try:
             service, name, url_parameters = self._identify(request, environ, body)
+            fault = faults.strike(self.account.instance, service, name)
+            if fault:
+                _inject(fault, service)
             with self.account.locks[service]:
                 response = self._perform(request, environ, service, name, url_parameters)
+            if fault and fault.kind == "cut-after":
+                raise ConnectionAbortedError
+        except ConnectionAbortedError:
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            response = Response()  # goes nowhere
         except ServiceException as error:
             response = serialize(request, service, name, error)
         except Exception as error:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -68,17 +68,18 @@ def _remove(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _own(name: str) -> Iterator[Instance]:
+def own(name: str) -> Iterator[Instance]:
     """Claim an instance: `name`, or `name-2` and so on while other test sessions of this checkout use those.
 
-    What a session that was killed left in it is removed before, and everything of ours after.
+    What a session that was killed left in it is removed before, and everything of ours after. The claim is a socket
+    without a file, which the kernel takes back from whoever ends.
     """
     for number in itertools.count(1):
         instance = Instance.named(name if number == 1 else f"{name}-{number}")
-        with instance.state.with_name(f"{instance.state.name}.lock").open("w") as lock:
+        with socket.socket(socket.AF_UNIX) as claim:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                claim.bind(f"\0{instance.state}")
+            except OSError:
                 continue
             _remove(instance.name)
             try:
@@ -91,7 +92,7 @@ def _own(name: str) -> Iterator[Instance]:
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """The instance `test` with everything in it, as `python -m sandbox up` makes it."""
-    with _own("test") as instance:
+    with own("test") as instance:
         tools = lifecycle.up(instance, Progress())
         yield Sandbox(instance, tools, lifecycle.environment(instance, tools))
 
@@ -114,7 +115,7 @@ class Cluster(Sandbox):
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    with _own("test-cluster") as instance:
+    with own("test-cluster") as instance:
         tools = toolchain.ensure(Progress())
         control_plane.start(instance, tools)
         images.furnish(instance, tools)
@@ -126,5 +127,5 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture
 def unused() -> Iterator[Instance]:
     """An instance that was never brought up."""
-    with _own("test-unused") as instance:
+    with own("test-unused") as instance:
         yield instance

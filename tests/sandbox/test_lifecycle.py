@@ -289,6 +289,26 @@ def test_reset_asks_first_and_deletes_the_state(unused: Instance) -> None:
     assert not unused.state.exists()
 
 
+def test_reset_deletes_under_the_lock_and_who_waited_works_in_a_new_state(
+    unused: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = []
+    delete = shutil.rmtree
+
+    def watched(path: Path) -> None:
+        command = [sys.executable, "-P", "-m", "sandbox", "down"]
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), NAME_VARIABLE: unused.name}
+        waiting.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+        assert waiting[0].stderr
+        assert f"process {os.getpid()} is at work on it; waiting" in waiting[0].stderr.readline()
+        delete(path)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    lifecycle.reset(unused, lambda _: None)
+    assert "is down" in waiting[0].communicate(timeout=20)[1]
+    assert waiting[0].returncode == 0
+
+
 def test_an_image_is_added_as_a_copy_and_replaced_as_a_whole(unused: Instance, tmp_path: Path) -> None:
     content = tmp_path / "content"
     (content / "versions").mkdir(parents=True)

@@ -38,71 +38,67 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def build(path: Path, monkeypatch: pytest.MonkeyPatch) -> toolchain.Build:
-    """A module of one file that takes its version from a dependency it has beside it."""
+def build(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module of one file; its directory."""
     monkeypatch.setattr(toolchain, "SOURCES", path.parent)
     source = path.parent / "hello"
-    (source / "dependency").mkdir(parents=True)
+    source.mkdir()
     (source / "main.go").write_text(MAIN)
-    (source / "dependency" / "go.mod").write_text("module example.com/dependency\n\ngo 1.26\n")
-    (source / "go.mod").write_text(
-        "module hello\n\ngo 1.26\n\nrequire example.com/dependency v1.2.3\n\n"
-        "replace example.com/dependency => ./dependency\n"
-    )
-    flags = ["-ldflags=-X main.version={version}/{major}/{minor}"]
-    return toolchain.Build("hello", "example.com/dependency", {"hello": "greeter"}, ["."], flags)
+    (source / "go.mod").write_text("module hello\n\ngo 1.26\n")
+    (source / "build.sh").write_text('go build -v -ldflags="-X main.version=1.2.3" -o "$1/greeter" .\n')
+    return source
 
 
-def make(build: toolchain.Build) -> list[str]:
+def make(build: Path) -> list[str]:
     lines: list[str] = []
-    toolchain._build(build, lines.append)
+    toolchain._build(build.name, lines.append)
     return lines
 
 
-def greeting(build: toolchain.Build) -> str:
-    return subprocess.check_output([build.directory() / "greeter"], text=True)
+def greeting(build: Path) -> str:
+    return subprocess.check_output([toolchain.built(build.name) / "greeter"], text=True)
 
 
-def test_a_build_is_made_once_and_named_by_its_content(build: toolchain.Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_is_made_once_and_named_by_its_content(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolchain, "_HEARTBEAT", 0.05)
     lines = make(build)
-    assert lines[0] == "building greeter 1.2.3"
-    assert any(line.startswith("building greeter … ") for line in lines), "no sign of life"
-    assert lines[-1].startswith("built greeter in ")
-    assert greeting(build) == "hello 1.2.3/1/2\n"
-    first = build.directory()
+    assert lines[0] == "building hello from sandbox/toolchain/hello"
+    assert any(line.startswith("building hello … ") for line in lines), "no sign of life"
+    assert lines[-1].startswith("built hello in ")
+    assert greeting(build) == "hello 1.2.3\n"
+    first = toolchain.built(build.name)
     assert make(build) == []
-    (build.source / "main.go").write_text(MAIN.replace("hello", "good day"))
-    assert build.directory() != first
+    (build / "main.go").write_text(MAIN.replace("hello", "good day"))
+    assert toolchain.built(build.name) != first
     make(build)
-    assert greeting(build) == "good day 1.2.3/1/2\n"
+    assert greeting(build) == "good day 1.2.3\n"
 
 
-def test_a_build_that_fails_or_is_killed_leaves_nothing_that_looks_finished(build: toolchain.Build) -> None:
+def test_a_build_that_fails_or_is_killed_leaves_nothing_that_looks_finished(build: Path) -> None:
     (toolchain.cache() / ".building-killed" / "bin").mkdir(parents=True)
-    (build.source / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
-    with pytest.raises(SandboxError, match=r"building greeter failed: .*main\.go:3:.* undefined: undefined") as failure:
+    (build / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
+    with pytest.raises(SandboxError, match=r"building hello failed: .*main\.go:3:.* undefined: undefined") as failure:
         make(build)
     assert "\n" not in str(failure.value)
-    assert not build.directory().exists()
-    (build.source / "main.go").write_text(MAIN)
+    assert not toolchain.built(build.name).exists()
+    (build / "main.go").write_text(MAIN)
     make(build)
-    assert {path.name for path in toolchain.cache().iterdir()} == {build.key(), "lock"}
+    assert {path.name for path in toolchain.cache().iterdir()} == {toolchain.built(build.name).parent.name, "lock"}
 
 
-def test_of_two_builds_at_once_one_waits_for_the_other(build: toolchain.Build) -> None:
+def test_of_two_builds_at_once_one_waits_for_the_other(build: Path) -> None:
     lines: list[str] = []
-    both = [threading.Thread(target=toolchain._build, args=(build, lines.append)) for _ in range(2)]
+    both = [threading.Thread(target=toolchain._build, args=(build.name, lines.append)) for _ in range(2)]
     for thread in both:
         thread.start()
     for thread in both:
         thread.join()
     assert sum(line.startswith("built ") for line in lines) == 1
-    assert "another process is building the tools; waiting for it" in lines
+    assert f"process {os.getpid()} is building the tools; waiting for it" in lines
 
 
 def test_a_full_disk_is_one_line_before_and_during_the_build(
-    build: toolchain.Build, path: Path, monkeypatch: pytest.MonkeyPatch
+    build: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = shutil.which("go")
     program(path, "go", f'[ "$1" = build ] || exec {real} "$@"\necho "write x: no space left on device" >&2\nexit 1')
@@ -111,7 +107,7 @@ def test_a_full_disk_is_one_line_before_and_during_the_build(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
     with pytest.raises(SandboxError, match=r"not enough room .* 6 GB are needed, 0\.0 GB are free"):
         make(build)
-    assert not build.directory().exists()
+    assert not toolchain.built(build.name).exists()
 
 
 @pytest.mark.parametrize(
@@ -121,13 +117,13 @@ def test_a_full_disk_is_one_line_before_and_during_the_build(
         ("echo 'go: toolchain not available' >&2; exit 1", "`go env` failed: go: toolchain not available; install Go"),
     ],
 )
-def test_an_unsuitable_go_is_one_line(build: toolchain.Build, path: Path, script: str, message: str) -> None:
+def test_an_unsuitable_go_is_one_line(build: Path, path: Path, script: str, message: str) -> None:
     program(path, "go", script)
     with pytest.raises(SandboxError, match=message):
         make(build)
 
 
-def test_a_missing_go_is_one_line(build: toolchain.Build, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_go_is_one_line(build: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(path))
     with pytest.raises(SandboxError, match=r"`go` is not on PATH: install Go 1\.26 or newer"):
         make(build)
@@ -156,18 +152,6 @@ def test_a_redis_that_is_too_old_or_without_tls_does_not_count(path: Path, serve
     program(path, "redis-server", f"echo {server}")
     program(path, "redis-cli", f"echo {client}")
     assert toolchain._installed_redis() == {}
-
-
-def test_kubernetes_binaries_are_taken_together_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", f"{path}:/usr/bin:/bin")
-    names = ("kube-apiserver", "kube-controller-manager", "kubectl", "etcd")
-    for name in names[:-1]:
-        program(path, name, "echo Kubernetes v1.33.1")
-    assert toolchain._installed_kubernetes() == {}
-    program(path, "etcd", "echo 'etcd Version: 3.4.30'")
-    assert toolchain._installed_kubernetes() == {}
-    program(path, "etcd", "echo 'etcd Version: 3.5.0'")
-    assert toolchain._installed_kubernetes() == {name: path / name for name in names}
 
 
 def test_what_needs_root_is_said_with_the_command_to_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

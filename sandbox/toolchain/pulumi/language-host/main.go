@@ -55,7 +55,8 @@ func serve(ctx context.Context, stop context.CancelFunc) error {
 		return err
 	}
 	server := &host{engine: os.Args[len(os.Args)-1], shim: filepath.Join(filepath.Dir(self), "pulumi-language-python-exec")}
-	if err := rpcutil.Healthcheck(ctx, server.engine, time.Minute, stop); err != nil {
+	// An engine that was killed says nothing: this process, and the program with it, is gone a second later.
+	if err := rpcutil.Healthcheck(ctx, server.engine, time.Second, stop); err != nil {
 		return err
 	}
 	cancel := make(chan bool)

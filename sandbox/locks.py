@@ -1,0 +1,33 @@
+"""One process at a time, and who is waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock file `path`; `waiting` is called with the holder's process id before another one is waited for.
+
+    Whoever holds it may take it again. The directory may be deleted by the one waited for, and is then made anew.
+    """
+    lock = FileLock(path, is_singleton=True)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        with contextlib.suppress(FileNotFoundError):
+            waiting(path.read_text())
+        while not lock.is_locked:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                lock.acquire()
+    path.write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        lock.release()
