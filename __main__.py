@@ -17,6 +17,7 @@ from components.migration import MigrationJob
 from components.redis import RedisReplicationGroup
 from components.secrets import ConnectionSecrets
 from components.stack_settings import stack_settings
+from components.stores_output import stores_output
 
 settings = stack_settings()
 access, network = kubernetes_and_network(settings)
@@ -66,6 +67,7 @@ outputs = {
     "cluster_name": settings.kubernetes.cluster_name,
     "aws_backup_vault_arn": None,
     "helm_values": helm_values(settings.environment, secrets),
+    "stores": stores_output(settings, databases, caches),
 }
 for name, value in outputs.items():
     pulumi.export(name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import runpy
 from pathlib import Path
@@ -195,13 +196,41 @@ def test_the_outputs_keep_the_names_of_the_terraform_root():
     assert list(exported) == [
         "database_endpoint", "database_reader_endpoint", "database_port", "database_name", "database_username",
         "database_password", "redis_primary_endpoint", "redis_reader_endpoint", "redis_port", "redis_auth_token",
-        "cluster_name", "aws_backup_vault_arn", "helm_values",
+        "cluster_name", "aws_backup_vault_arn", "helm_values", "stores",
     ]  # fmt: skip
     keys = {"host", "readerHost", "port", "name", "username", "password", "url", "readerUrl"}
     values = exported["helm_values"]["global"]
     assert values["environment"] == "dev"
     assert set(values["database"]["secretKeys"]) == keys
     assert set(values["redis"]["secretKeys"]) == keys - {"name"}
+
+
+def test_the_stores_output_names_every_generation_and_keeps_passwords_secret():
+    _, exported = run(
+        "dev",
+        {
+            "meetinity-data:database": {
+                "serving": "r1",
+                "generations": {"main": {}, "r1": {"restore": {"snapshot": "s"}}},
+            }
+        },
+    )
+    stores = exported["stores"]
+    found = {
+        store: (
+            described["name"],
+            described["serving"],
+            [each["identifier"] for each in described["generations"].values()],
+        )
+        for store, described in stores.items()
+    }
+    assert found == {
+        "database": ("dev-postgres", "r1", ["dev-postgres", "dev-postgres-r1"]),
+        "redis": ("dev-redis", "main", ["dev-redis"]),
+    }
+    for described in stores.values():
+        for generation in described["generations"].values():
+            assert asyncio.run(generation["password"].is_secret())
 
 
 def test_every_key_that_the_chart_reads_is_a_key_of_its_secret():
