@@ -7,48 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from sandbox import lifecycle
 from sandbox.instance import CHECKOUT
-from sandbox.progress import Progress
-from tests.sandbox.conftest import _own
-from tests.sandbox.platform import Platform
+from tests.sandbox.operator import Operator
 
 STORES = {"database": "local-postgres", "redis": "local-redis"}
-
-
-class Operator(Platform):
-    def ops(self, *arguments: str, code: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
-        """`python -m ops` from the project's directory; stdout and stderr apart."""
-        done = subprocess.run(
-            [sys.executable, "-m", "ops", *arguments],
-            cwd=self.directory,
-            env={**self.environment, "PYTHONPATH": str(CHECKOUT)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            **more,
-        )
-        assert done.returncode == code, (
-            f"ops {' '.join(arguments)} exited {done.returncode}:\n{done.stdout}{done.stderr}"
-        )
-        return done
-
-    def ops_json(self, *arguments: str, code: int = 0) -> Any:
-        return json.loads(self.ops(*arguments, "--json", code=code).stdout)
-
-
-@pytest.fixture(scope="module")
-def operator() -> Iterator[Operator]:
-    with _own("test-ops") as instance:
-        tools = lifecycle.up(instance, Progress())
-        operator = Operator(instance, lifecycle.environment(instance, tools))
-        yield operator
 
 
 def test_before_the_first_up_it_says_what_to_do(operator):

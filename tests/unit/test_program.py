@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
+from datetime import date, timedelta
 from pathlib import Path
 
 import pulumi
@@ -13,6 +14,7 @@ import yaml
 from pulumi.runtime.config import set_all_config
 
 from tests.unit.recording import Recording, is_secret, record
+from tests.unit.stack_config import load
 
 ROOT = Path(__file__).parent.parent.parent
 STACKS = ["local", "dev", "staging", "prod"]
@@ -257,3 +259,51 @@ def test_a_bad_configuration_is_refused_before_anything_is_registered():
     assert recording is None
     assert "meetinity-data:database.backupRetentionPeriod" in str(refusal.value)
     assert "meetinity-data:database.port" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("component", "child", "renamed"),
+    [
+        ("AuroraCluster", "aws:rds/cluster:Cluster", {"identifier": "clusterIdentifier"}),
+        (
+            "RedisReplicationGroup",
+            "aws:elasticache/replicationGroup:ReplicationGroup",
+            {"identifier": "replicationGroupId"},
+        ),
+    ],
+)
+def test_what_a_guard_compares_is_what_the_store_is_made_of(recording, component, child, renamed):
+    compared = recording.one(f"meetinity:data:{component}").inputs
+    store = recording.one(child).inputs
+    assert compared == {key: store[renamed.get(key, key)] for key in compared}
+    assert len(compared) >= 5
+
+
+def test_a_retiring_generation_alone_loses_its_protection():
+    generations = {"main": {"retiring": True}, "r1": {}}
+    recording, _ = run(
+        "dev",
+        {
+            "meetinity-data:database": {"serving": "r1", "generations": generations},
+            "meetinity-data:redis": {"serving": "r1", "generations": generations},
+        },
+    )
+    protected = {
+        each.name: each.protect
+        for type_ in ("aws:rds/cluster:Cluster", "aws:elasticache/replicationGroup:ReplicationGroup")
+        for each in recording.all(type_)
+    }
+    assert protected == {
+        "database-cluster": False,
+        "database-r1-cluster": True,
+        "redis-replication-group": False,
+        "redis-r1-replication-group": True,
+    }
+
+
+def test_an_acknowledged_change_reaches_the_guard_until_its_day():
+    settings = load({"acknowledged": [{"change": "database.name", "until": "2026-11-24", "reason": "a test"}]})
+    today = date(2026, 11, 24)
+    assert settings.acknowledged_changes("database", today) == {"name"}
+    assert settings.acknowledged_changes("redis", today) == frozenset()
+    assert settings.acknowledged_changes("database", today + timedelta(days=1)) == frozenset()
