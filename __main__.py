@@ -68,6 +68,7 @@ outputs = {
     "aws_backup_vault_arn": None,
     "helm_values": helm_values(settings.environment, secrets),
     "stores": stores_output(settings, databases, caches),
+    "kubernetes": {"namespace": namespace, "context": access.context, "kubeconfig": access.kubeconfig},
 }
 for name, value in outputs.items():
     pulumi.export(name, value)

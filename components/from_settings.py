@@ -112,7 +112,8 @@ def aurora_args(settings: Settings, generation: str, network: Network) -> Aurora
         database_insights_mode=database.database_insights_mode,
         monitoring_interval=database.monitoring_interval,
         iam_database_authentication_enabled=database.iam_database_authentication_enabled,
-        apply_immediately=database.apply_immediately,
+        # What serves nobody need not wait for a window: a restore is then as configured one update later.
+        apply_immediately=database.apply_immediately or generation != database.serving,
         allow_major_version_upgrade=database.allow_major_version_upgrade,
         auto_minor_version_upgrade=database.auto_minor_version_upgrade,
         accepted_changes=_accepted_changes(settings, "database"),
@@ -147,7 +148,7 @@ def redis_args(settings: Settings, generation: str, network: Network) -> RedisRe
         snapshot_window=redis.snapshot_window,
         maintenance_window=redis.maintenance_window,
         snapshot_name=restore.snapshot if restore else None,
-        apply_immediately=redis.apply_immediately,
+        apply_immediately=redis.apply_immediately or generation != redis.serving,
         auto_minor_version_upgrade=redis.auto_minor_version_upgrade,
         protect=not redis.generations[generation].retiring,
         accepted_changes=_accepted_changes(settings, "redis"),

@@ -196,10 +196,10 @@ def lost_of_group(identifier: str, moment: datetime) -> list[Lost]:
     try:
         snapshots = [
             each
-            for page in elasticache.get_paginator("describe_snapshots").paginate(SnapshotSource="system")
+            for page in elasticache.get_paginator("describe_snapshots").paginate()
             for each in page["Snapshots"]
-            if each.get("ReplicationGroupId") == identifier
-            or str(each.get("CacheClusterId")).rpartition("-")[0] == identifier
+            if each["SnapshotSource"] != "manual"
+            and identifier in (each.get("ReplicationGroupId"), str(each.get("CacheClusterId")).rpartition("-")[0])
         ]
     except (BotoCoreError, ClientError) as error:
         raise GuardError(_unknown(identifier, error)) from error

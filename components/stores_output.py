@@ -28,6 +28,7 @@ def stores_output(
                     "identifier": settings.names(database, key).store,
                     "arn": cluster.cluster_arn,
                     "host": cluster.endpoint,
+                    "readerHost": cluster.reader_endpoint,
                     "port": cluster.port,
                     "database": cluster.database_name,
                     "username": cluster.username,
@@ -44,6 +45,8 @@ def stores_output(
                     "identifier": settings.names(redis, key).store,
                     "arn": group.replication_group_arn,
                     "host": group.primary_endpoint,
+                    "readerHost": group.reader_endpoint,
+                    "tls": settings.redis.transit_encryption_enabled,
                     "port": group.port,
                     "password": group.auth_token,
                 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
+from rich.console import RenderableType
 
 from ops.aws import client
 from ops.errors import FoundError
@@ -76,7 +76,7 @@ def as_document(point: RecoveryPoint, now: datetime) -> dict[str, Any]:
     }
 
 
-def points_table(title: str, points: Sequence[dict[str, Any]]) -> Table:
+def points_table(title: str, points: Sequence[dict[str, Any]]) -> RenderableType:
     return table(
         title,
         ("store", "generation", "name", "kind", "state", "taken", "age", "expires", "engine"),
@@ -163,7 +163,7 @@ def gaps(
             yield f"has no snapshot between {moment(before)} and {moment(after)} ({span(after - before)})"
 
 
-def _tables(document: dict[str, Any]) -> Iterator[Table]:
+def _tables(document: dict[str, Any]) -> Iterator[RenderableType]:
     yield table(
         f"Cover of stack {document['stack']} ({document['environment']})",
         ("store", "generation", "name", "kept", "floor", "restorable", "gaps"),

@@ -71,6 +71,11 @@ class Stack:
         found: Mapping[str, Any] = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets"))
         return found
 
+    @cached_property
+    def resources(self) -> list[dict[str, Any]]:
+        """The recorded resources; their secrets stay encrypted."""
+        return list(json.loads(self.pulumi("stack", "export"))["deployment"].get("resources", []))
+
     @property
     def environment(self) -> str:
         return str(self.outputs["helm_values"]["global"]["environment"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from botocore.exceptions import ClientError
-from rich.table import Table
+from rich.console import RenderableType
 
 from ops.aws import client, code_of, if_allowed
 from ops.errors import FoundError
@@ -229,7 +229,7 @@ def _lag(
     return {member: results[f"m{number}"][0] for number, member in enumerate(members) if results.get(f"m{number}")}
 
 
-def _tables(document: dict[str, Any]) -> Iterator[Table]:
+def _tables(document: dict[str, Any]) -> Iterator[RenderableType]:
     now = datetime.now(UTC)
     yield table(
         f"Stores of stack {document['stack']} ({document['environment']})",

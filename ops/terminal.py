@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -31,7 +31,7 @@ def say(message: str) -> None:
     _console(stderr=True).print(Text(message), soft_wrap=True)
 
 
-def show(document: Mapping[str, Any], tables: Iterable[Table], *, as_json: bool) -> None:
+def show(document: Mapping[str, Any], tables: Iterable[RenderableType], *, as_json: bool) -> None:
     """The result: the whole document as JSON, or its tables."""
     if as_json:
         sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
@@ -41,13 +41,15 @@ def show(document: Mapping[str, Any], tables: Iterable[Table], *, as_json: bool)
         console.print(each)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> RenderableType:
+    """A title, and below it the rows if there are any."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(columns))
     for column in columns:
         made.add_column(column.upper(), overflow="fold")
     for row in rows:
         made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    return made
+    parts = [*([Text(title)] if title else []), *([made] if made.row_count else [])]
+    return Group(*parts)
 
 
 def moment(when: datetime | None) -> str | None:

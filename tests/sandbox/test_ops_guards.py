@@ -67,6 +67,58 @@ def test_and_refused_in_up_with_nothing_changed(deployed, edited):
     assert before == after
 
 
+def aged(row: dict[str, Any], days: int) -> str:
+    """The row's time of creation, that many days earlier."""
+    row["SnapshotCreateTime"] = (datetime.fromisoformat(row["SnapshotCreateTime"]) - timedelta(days=days)).isoformat()
+    return str(row["SnapshotCreateTime"])
+
+
+def test_a_retention_may_not_shrink_below_what_there_is(deployed, edited):
+    """From 14 to 7 days with a recovery point between: it is shown, and the update refused until it is meant."""
+    edited({"database": {"backupRetentionPeriod": 14}, "redis": {"snapshotRetentionLimit": 14}})
+    deployed.up()
+    redis = deployed.ops_json("snapshot", "create", "redis")["name"]
+
+    def ten_days_ago(tables: dict[str, Any]) -> None:
+        for row in tables["DBClusterSnapshots"].values():
+            aged(row, 10)
+
+    def as_automatic(tables: dict[str, Any]) -> None:
+        row = tables["Snapshots"][redis]
+        row["SnapshotSource"] = "automated"
+        for node in row["NodeSnapshots"]:
+            aged(node, 10)
+
+    deployed.rewrite_account("rds", ten_days_ago)
+    deployed.rewrite_account("elasticache", as_automatic)
+    points = [each for each in deployed.ops_json("backups")["points"] if each["kind"] == "automated"]
+    assert {each["store"] for each in points} == {"database", "redis"}
+
+    shorter = {"database": {"backupRetentionPeriod": 7}, "redis": {"snapshotRetentionLimit": 7}}
+    for section in shorter:
+        edited({section: shorter[section]})
+        refused = deployed.pulumi("preview", check=False)
+        (setting,) = shorter[section]
+        assert f"{section}.{setting} goes from 14 to 7 days, and AWS would delete these recovery points:" in refused
+        for each in points:
+            assert (f"snapshot {each['name']} of {each['takenAt']}" in refused) == (each["store"] == section)
+        assert ("every moment from" in refused) == (section == "database")
+        edited({section: {setting: 11}})
+        deployed.pulumi("preview")  # nothing is older than that
+
+    edited(
+        {
+            **shorter,
+            "acknowledged": [
+                {"change": "database.backupRetentionPeriod", "until": soon(), "reason": "a test"},
+                {"change": "redis.snapshotRetentionLimit", "until": soon(), "reason": "a test"},
+            ],
+        }
+    )
+    deployed.up()
+    assert [each["retentionDays"] for each in deployed.ops_json("status")["stores"]] == [7, 7]
+
+
 def test_an_acknowledged_change_is_only_protections_to_refuse(deployed, edited):
     edited(
         {

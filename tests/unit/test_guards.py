@@ -137,16 +137,21 @@ class Aws:
                 for age in ages
             ]
             return [{"DBClusterSnapshots": rows}]
-        groups = [*(("prod-redis", age) for age in ages), ("other", 9)]
+        groups = [
+            *(("prod-redis", age, "automated") for age in ages),
+            ("other", 9, "automated"),
+            ("prod-redis", 30, "manual"),
+        ]
         return [
             {
                 "Snapshots": [
                     {
                         "SnapshotName": f"automatic.{group}-{age}",
                         "ReplicationGroupId": group,
+                        "SnapshotSource": source,
                         "NodeSnapshots": [{"SnapshotCreateTime": NOW - timedelta(days=age)}],
                     }
-                    for group, age in groups
+                    for group, age, source in groups
                 ]
             }
         ]
