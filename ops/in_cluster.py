@@ -1,7 +1,8 @@
 """A short-lived Job next to the stores: what it is told comes in a Secret, what it says is read from its logs.
 
 Both go when the command ends, however it ends; should it be killed, the Job's own deadline and time to
-live see to the Job, and the Job's deletion takes the Secret along.
+live see to the Job, and the Job's deletion takes the Secret along. The Kubernetes client is imported where
+it is used: it takes longer than all the rest of a command.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
-
-import yaml
-from kubernetes import client, config
-from urllib3.exceptions import HTTPError
+from typing import TYPE_CHECKING, Any
 
 from ops.errors import OpsError
 from ops.stack import Stack
 from ops.terminal import wait_until
+
+if TYPE_CHECKING:
+    from kubernetes import client
 
 LABELS = {"app.kubernetes.io/part-of": "meetinity-data", "app.kubernetes.io/managed-by": "ops"}
 DEADLINE_SECONDS = 3600
@@ -39,6 +39,10 @@ class Container:
 
 @contextlib.contextmanager
 def _cluster(stack: Stack) -> Iterator[tuple[client.ApiClient, str]]:
+    import yaml
+    from kubernetes import client, config
+    from urllib3.exceptions import HTTPError
+
     way = stack.secret_outputs.get("kubernetes")
     if way is None:
         raise OpsError(f"stack {stack.name} has no output `kubernetes`: run `pulumi up` once with this version")
@@ -61,6 +65,8 @@ def run(stack: Stack, purpose: str, containers: Sequence[Container]) -> dict[str
 
     Raises OpsError with the last line of the first that failed.
     """
+    from kubernetes import client
+
     with _cluster(stack) as (api, namespace):
         core, batch = client.CoreV1Api(api), client.BatchV1Api(api)
         name = f"ops-{purpose}-{secrets.token_hex(4)}"

@@ -54,6 +54,10 @@ class Stack:
             raise OpsError(f"`{' '.join(command)}` failed: {said[-1].removeprefix('error: ')}")
         return done.stdout
 
+    def again(self) -> Stack:
+        """The same stack, read anew."""
+        return Stack(self.directory, self.chosen)
+
     @cached_property
     def name(self) -> str:
         return self.chosen or self.pulumi("stack", "--show-name").strip()

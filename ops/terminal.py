@@ -48,8 +48,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         made.add_column(column.upper(), overflow="fold")
     for row in rows:
         made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    parts = [*([Text(title)] if title else []), *([made] if made.row_count else [])]
-    return Group(*parts)
+    parts: list[RenderableType] = [Text(title)] if title else []
+    return Group(*parts, made) if made.row_count else Group(*parts)
 
 
 def moment(when: datetime | None) -> str | None:

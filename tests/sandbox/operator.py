@@ -23,8 +23,7 @@ class Operator(Platform):
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
-            **more,
+            **{"timeout": 120, **more},
         )
         assert done.returncode == code, (
             f"ops {' '.join(arguments)} exited {done.returncode}:\n{done.stdout}{done.stderr}"

@@ -74,7 +74,10 @@ def test_a_first_generation_is_added_beside_the_ones_that_stand_by_default(edit)
             lambda file: file.add_generation("database", "r2", {"restore": {"generation": "r1", "clone": True}}, []),
             ["+      r2: {restore: {generation: r1, clone: true}}"],
         ),
-        (lambda file: file.retire("database", "main", []), ["-      main: {}", "+      main:", "+        retiring: true"]),
+        (
+            lambda file: file.retire("database", "main", []),
+            ["-      main: {}", "+      main:", "+        retiring: true"],
+        ),
         # The spent restore that names it would be refused, so it goes along.
         (
             lambda file: file.remove_generation("database", "main", []),
