@@ -50,8 +50,7 @@ class Stack:
         except FileNotFoundError:
             raise OpsError("there is no `pulumi` on the PATH: install it, or `source sandbox/activate`") from None
         if done.returncode != 0:
-            said = [line for line in done.stderr.splitlines() if line.strip()] or ["it gave no reason"]
-            raise OpsError(f"`{' '.join(command)}` failed: {said[-1].removeprefix('error: ')}")
+            raise OpsError(f"`{' '.join(command)}` failed: {_reason(done.stdout, done.stderr)}")
         return done.stdout
 
     def again(self) -> Stack:
@@ -109,3 +108,11 @@ class Stack:
     @property
     def region(self) -> str:
         return self.generation(DATABASE).region
+
+
+def _reason(stdout: str, stderr: str) -> str:
+    """Pulumi's own: an update's diagnostics are on stdout, and end with a mere `update failed`."""
+    lines = [line.strip() for line in (*stdout.splitlines(), *stderr.splitlines()) if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    telling = [line for line in errors if line not in ("update failed", "preview failed")]
+    return (telling or errors or lines or ["it gave no reason"])[0 if telling else -1]
