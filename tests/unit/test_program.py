@@ -198,7 +198,7 @@ def test_the_outputs_keep_the_names_of_the_terraform_root():
     assert list(exported) == [
         "database_endpoint", "database_reader_endpoint", "database_port", "database_name", "database_username",
         "database_password", "redis_primary_endpoint", "redis_reader_endpoint", "redis_port", "redis_auth_token",
-        "cluster_name", "aws_backup_vault_arn", "helm_values", "stores",
+        "cluster_name", "aws_backup_vault_arn", "helm_values", "stores", "kubernetes",
     ]  # fmt: skip
     keys = {"host", "readerHost", "port", "name", "username", "password", "url", "readerUrl"}
     values = exported["helm_values"]["global"]
