@@ -68,17 +68,18 @@ def drill(
 def _drill(stack: Stack, store: str, *, metrics: bool) -> dict[str, Any]:
     """Raises OpsError when the restore fails; the temporary generation is then taken down as well."""
     _take_down(stack, store)  # what a drill that was killed left behind
+    stack = stack.again()
     source = stack.generation(store)
     made = make_plan(stack, store=store, latest=True, key=KEY)
     started, clock = datetime.now(UTC), time.monotonic()
     behind = started - _newest_point(stack, source)
     outcome, wrong = "failed", ["it did not come up"]
+    file = StackFile(stack)
+    # Unprotected from the beginning: it is made to be deleted.
+    standing = [each.key for each in stack.generations(store)]
+    file.add_generation(store, KEY, {**made.entry, "retiring": True}, standing)
+    file.write()
     try:
-        file = StackFile(stack)
-        # Unprotected from the beginning: it is made to be deleted.
-        standing = [each.key for each in stack.generations(store)]
-        file.add_generation(store, KEY, {**made.entry, "retiring": True}, standing)
-        file.write()
         _up(stack, store)
         restored = stack.again().generation(store, KEY)
         wrong = compare(stack.again(), restored, source).wrong(exact=False)
@@ -87,6 +88,7 @@ def _drill(stack: Stack, store: str, *, metrics: bool) -> dict[str, Any]:
         took = time.monotonic() - clock
         if metrics:
             _write_metrics(stack, store, took, behind.total_seconds(), succeeded=outcome == "restored")
+        file.undo()
         _take_down(stack.again(), store)
     return {
         "store": store,

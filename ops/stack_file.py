@@ -70,8 +70,16 @@ class StackFile:
 
     def write(self) -> None:
         """The whole file or nothing of it, with the rights it had."""
+        self._replace(self._text())
+
+    def undo(self) -> None:
+        """Put back what stood there before, unless somebody else has written since."""
+        if self.path.read_text() == self._text():
+            self._replace(self._before)
+
+    def _replace(self, text: str) -> None:
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        temporary.write_text(self._text())
+        temporary.write_text(text)
         temporary.chmod(self.path.stat().st_mode)
         temporary.replace(self.path)
 

@@ -106,6 +106,18 @@ def test_writing_is_whole_and_keeps_the_rights(edit):
     assert [each.name for each in file.path.parent.iterdir() if each.name.startswith(".")] == []
 
 
+def test_undoing_puts_back_what_stood_there_but_not_over_another_hand(edit):
+    file = edit(BARE)
+    file.add_generation("redis", "drill", {"retiring": True}, ["main"])
+    file.write()
+    file.undo()
+    assert file.path.read_text() == BARE
+    file.write()
+    file.path.write_text(FULL)
+    file.undo()
+    assert file.path.read_text() == FULL
+
+
 def test_no_project_and_no_stack_file_are_one_line(tmp_path):
     with pytest.raises(OpsError, match=r"there is no Pulumi\.yaml in .* or above"):
         StackFile(Stack(tmp_path, "dev"))
