@@ -17,6 +17,7 @@ from components.migration import MigrationJob
 from components.redis import RedisReplicationGroup
 from components.secrets import ConnectionSecrets
 from components.stack_settings import stack_settings
+from components.stores_output import stores_output
 
 settings = stack_settings()
 access, network = kubernetes_and_network(settings)
@@ -66,6 +67,8 @@ outputs = {
     "cluster_name": settings.kubernetes.cluster_name,
     "aws_backup_vault_arn": None,
     "helm_values": helm_values(settings.environment, secrets),
+    "stores": stores_output(settings, databases, caches),
+    "kubernetes": {"namespace": namespace, "context": access.context, "kubeconfig": access.kubeconfig},
 }
 for name, value in outputs.items():
     pulumi.export(name, value)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
 
+from components.guards import DATABASE_CHANGES, Inputs, guarded, losing_changes, lost_of_cluster, retention_shrinks
 from components.store_parts import final_snapshot_identifier, generated_credential, log_group, security_group
 
 # Whom PostgreSQL's log tells on. `iam-db-auth-error` explains refused IAM log-ins (API: EnableCloudwatchLogsExports).
@@ -124,6 +125,8 @@ class AuroraClusterArgs:
     apply_immediately: bool = False
     allow_major_version_upgrade: bool = False
     auto_minor_version_upgrade: bool = True
+    accepted_changes: Collection[str] = ()
+    """Changes that lose something and are meant, by the stack file's key: `backupRetentionPeriod`, `name`, …"""
 
 
 class AuroraCluster(pulumi.ComponentResource):
@@ -136,6 +139,9 @@ class AuroraCluster(pulumi.ComponentResource):
 
     The final snapshot's name carries a random suffix that changes when the cluster is replaced, so
     that two deletions can never ask for the same name.
+
+    A guard refuses, in preview, what would replace the cluster, lower its version, or shorten its retention
+    while there are recovery points to lose (`components.guards`), unless `accepted_changes` names it.
     """
 
     endpoint: pulumi.Output[str]
@@ -149,7 +155,7 @@ class AuroraCluster(pulumi.ComponentResource):
     cluster_id: pulumi.Output[str]
 
     def __init__(self, name: str, args: AuroraClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("meetinity:data:AuroraCluster", name, None, opts)
+        super().__init__("meetinity:data:AuroraCluster", name, _guarded_inputs(args), _with_guard(name, args, opts))
         self._name = name
         self._args = args
         self._children = pulumi.ResourceOptions(parent=self)
@@ -339,6 +345,7 @@ class AuroraCluster(pulumi.ComponentResource):
                 depends_on=depends_on,
                 # A restore happens at creation; taking the spent input out later must not replace the cluster.
                 ignore_changes=["snapshotIdentifier", "restoreToPointInTime"],
+                hooks=_say_what_a_restore_left(self._name) if args.restore else None,
             ),
         )
 
@@ -378,3 +385,54 @@ class AuroraCluster(pulumi.ComponentResource):
                 tags=self._tags(identifier),
                 opts=self._children,
             )
+
+
+def _guarded_inputs(args: AuroraClusterArgs) -> dict[str, pulumi.Input[str | int | None]]:
+    """What the guard compares. The cluster itself takes them from its own arguments."""
+    return {
+        "identifier": args.identifier,
+        "databaseName": args.database_name,
+        "masterUsername": args.master_username,
+        "kmsKeyId": args.kms_key_id,
+        "engineVersion": args.engine_version,
+        "backupRetentionPeriod": args.backup_retention_period,
+    }
+
+
+def _with_guard(name: str, args: AuroraClusterArgs, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    accepted = args.accepted_changes
+
+    def refusals(old: Inputs, new: Inputs) -> list[str]:
+        return losing_changes("database", DATABASE_CHANGES, old, new, accepted) + retention_shrinks(
+            "database", "backupRetentionPeriod", old, new, accepted, lost_of_cluster
+        )
+
+    return pulumi.ResourceOptions.merge(opts, guarded(name, refusals))
+
+
+# The provider sends these with a creation, but not all of them with a restore: a restore leaves some as the
+# source had them, and the next update sets them (terraform-provider-aws #35189, #47689, #47742).
+NOT_RESTORED = (
+    "iamDatabaseAuthenticationEnabled",
+    "performanceInsightsEnabled",
+    "performanceInsightsRetentionPeriod",
+    "performanceInsightsKmsKeyId",
+    "databaseInsightsMode",
+)
+
+
+def left_by_restore(wanted: Inputs, found: Inputs) -> list[str]:
+    """Which of the settings that a restore may not set are not as asked for."""
+    return [key for key in NOT_RESTORED if wanted.get(key) is not None and found.get(key) != wanted[key]]
+
+
+def _say_what_a_restore_left(name: str) -> pulumi.ResourceHookBinding:
+    async def say(hook: pulumi.ResourceHookArgs) -> None:
+        wanted = hook.new_inputs or {}
+        if left := left_by_restore(wanted, hook.new_outputs or {}):
+            pulumi.log.warn(
+                f"{wanted['clusterIdentifier']} is restored, with these settings still as they were in its source: "
+                f"{', '.join(left)}. Run `pulumi up` once more before it serves: that sets them"
+            )
+
+    return pulumi.ResourceHookBinding(after_create=[pulumi.ResourceHook(f"{name}-restored", say)])

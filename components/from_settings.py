@@ -6,6 +6,7 @@ Components do not know the settings, so that each is usable without them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pulumi
 import pulumi_aws as aws
@@ -15,7 +16,7 @@ from components.cluster_access import ClusterAccess, eks_access
 from components.migration import MigrationJobArgs
 from components.network import Network, resolve_network
 from components.redis import RedisReplicationGroup, RedisReplicationGroupArgs
-from components.secrets import ConnectionSecretsArgs, DatabaseConnection, RedisConnection, SecretReader
+from components.secrets import ConnectionSecretsArgs, DatabaseConnection, RedisConnection, SecretReader, StandingStores
 from settings import Settings
 from settings.migrations import Migration
 from settings.names import MAIN
@@ -53,6 +54,10 @@ def kubernetes_and_network(settings: Settings) -> tuple[ClusterAccess, Network]:
 
 def _allowed_security_groups(network: Network, store: Store) -> Mapping[str, pulumi.Input[str]]:
     return {**network.allowed_security_groups, **{group: group for group in store.allowed_security_group_ids}}
+
+
+def _accepted_changes(settings: Settings, section: str) -> frozenset[str]:
+    return settings.acknowledged_changes(section, datetime.now(UTC).date())
 
 
 def _aurora_restore(settings: Settings, generation: str) -> AuroraRestore | None:
@@ -100,16 +105,18 @@ def aurora_args(settings: Settings, generation: str, network: Network) -> Aurora
         backup_retention_period=database.backup_retention_period,
         preferred_backup_window=database.preferred_backup_window,
         preferred_maintenance_window=database.preferred_maintenance_window,
-        deletion_protection=database.deletion_protection,
+        deletion_protection=database.deletion_protection and not database.generations[generation].retiring,
         restore=_aurora_restore(settings, generation),
         performance_insights_enabled=database.performance_insights_enabled,
         performance_insights_retention_period=database.performance_insights_retention_period,
         database_insights_mode=database.database_insights_mode,
         monitoring_interval=database.monitoring_interval,
         iam_database_authentication_enabled=database.iam_database_authentication_enabled,
-        apply_immediately=database.apply_immediately,
+        # What serves nobody need not wait for a window: a restore is then as configured one update later.
+        apply_immediately=database.apply_immediately or generation != database.serving,
         allow_major_version_upgrade=database.allow_major_version_upgrade,
         auto_minor_version_upgrade=database.auto_minor_version_upgrade,
+        accepted_changes=_accepted_changes(settings, "database"),
     )
 
 
@@ -141,8 +148,10 @@ def redis_args(settings: Settings, generation: str, network: Network) -> RedisRe
         snapshot_window=redis.snapshot_window,
         maintenance_window=redis.maintenance_window,
         snapshot_name=restore.snapshot if restore else None,
-        apply_immediately=redis.apply_immediately,
+        apply_immediately=redis.apply_immediately or generation != redis.serving,
         auto_minor_version_upgrade=redis.auto_minor_version_upgrade,
+        protect=not redis.generations[generation].retiring,
+        accepted_changes=_accepted_changes(settings, "redis"),
     )
 
 
@@ -174,6 +183,14 @@ def secrets_args(
             SecretReader(kind=reader.kind, name=reader.name, namespace=reader.namespace, secrets=reader.secrets)
             for reader in settings.access.readers
         ],
+        stores=StandingStores(
+            serving={section: settings.names(store, store.serving).store for section, store in settings.stores.items()},
+            standing={
+                section: [settings.names(store, key).store for key in store.generations]
+                for section, store in settings.stores.items()
+            },
+            accepted_changes={section: _accepted_changes(settings, section) for section in settings.stores},
+        ),
     )
 
 

@@ -21,11 +21,22 @@ REDIS_SECRET_KEYS = {key: name for key, name in DATABASE_SECRET_KEYS.items() if 
 
 
 def helm_values(environment: str, secrets: ConnectionSecrets) -> dict[str, Any]:
-    """`global.environment`, and for each store the Secret's name and the names of its keys."""
+    """`global.environment`, and for each store the Secret's name, the names of its keys, and its checksum.
+
+    A chart that puts the checksum into its pods' annotations restarts them exactly when the Secret changes.
+    """
     return {
         "global": {
             "environment": environment,
-            "database": {"secretName": secrets.database_secret_name, "secretKeys": DATABASE_SECRET_KEYS},
-            "redis": {"secretName": secrets.redis_secret_name, "secretKeys": REDIS_SECRET_KEYS},
+            "database": {
+                "secretName": secrets.database_secret_name,
+                "secretKeys": DATABASE_SECRET_KEYS,
+                "secretChecksum": secrets.database_checksum,
+            },
+            "redis": {
+                "secretName": secrets.redis_secret_name,
+                "secretKeys": REDIS_SECRET_KEYS,
+                "secretChecksum": secrets.redis_checksum,
+            },
         }
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
 
+from components.guards import REDIS_CHANGES, Inputs, guarded, losing_changes, lost_of_group, retention_shrinks
 from components.store_parts import final_snapshot_identifier, generated_credential, log_group, security_group
 
 LOG_TYPES = ("slow-log", "engine-log")
@@ -59,6 +60,8 @@ class RedisReplicationGroupArgs:
     auto_minor_version_upgrade: bool = True
     protect: bool = True
     """ElastiCache has no deletion protection of its own: Pulumi's `protect` is all there is."""
+    accepted_changes: Collection[str] = ()
+    """Changes that lose something and are meant, by the stack file's key: `snapshotRetentionLimit`, `name`, …"""
 
 
 class RedisReplicationGroup(pulumi.ComponentResource):
@@ -67,6 +70,9 @@ class RedisReplicationGroup(pulumi.ComponentResource):
     Creates a security group with its rules, a cache subnet group, a parameter group
     (`allkeys-lru`, TCP keep-alive 60 s), log groups for the slow and the engine log, and the
     replication group. With encryption in transit and no `auth_token` it generates one.
+
+    A guard refuses, in preview, what would replace the group, or shorten its retention while there are
+    snapshots to lose (`components.guards`), unless `accepted_changes` names it.
     """
 
     primary_endpoint: pulumi.Output[str]
@@ -77,7 +83,9 @@ class RedisReplicationGroup(pulumi.ComponentResource):
     replication_group_arn: pulumi.Output[str]
 
     def __init__(self, name: str, args: RedisReplicationGroupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("meetinity:data:RedisReplicationGroup", name, None, opts)
+        super().__init__(
+            "meetinity:data:RedisReplicationGroup", name, _guarded_inputs(args), _with_guard(name, args, opts)
+        )
         self._name = name
         self._args = args
         self._children = pulumi.ResourceOptions(parent=self)
@@ -212,3 +220,29 @@ class RedisReplicationGroup(pulumi.ComponentResource):
                 ignore_changes=["snapshotName"],
             ),
         )
+
+
+def _guarded_inputs(args: RedisReplicationGroupArgs) -> dict[str, pulumi.Input[str | int | bool | None]]:
+    """What the guard compares. The group itself takes them from its own arguments."""
+    return {
+        "identifier": args.identifier,
+        "port": args.port,
+        "kmsKeyId": args.kms_key_id,
+        "atRestEncryptionEnabled": args.at_rest_encryption_enabled,
+        "engine": args.engine,
+        "engineVersion": args.engine_version,
+        "snapshotRetentionLimit": args.snapshot_retention_limit,
+    }
+
+
+def _with_guard(
+    name: str, args: RedisReplicationGroupArgs, opts: pulumi.ResourceOptions | None
+) -> pulumi.ResourceOptions:
+    accepted = args.accepted_changes
+
+    def refusals(old: Inputs, new: Inputs) -> list[str]:
+        return losing_changes("redis", REDIS_CHANGES, old, new, accepted) + retention_shrinks(
+            "redis", "snapshotRetentionLimit", old, new, accepted, lost_of_group
+        )
+
+    return pulumi.ResourceOptions.merge(opts, guarded(name, refusals))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import hmac
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,10 +13,13 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.connection_urls import postgresql_url, redis_url
+from components.guards import guarded, serving_removed
+from components.store_parts import generated_credential
 
 DATABASE_SECRET = "platform-database"  # noqa: S105 - a name, not a password
 REDIS_SECRET = "platform-redis"  # noqa: S105
 
+CHECKSUM = "meetinity.io/checksum"
 LABELS = {"app.kubernetes.io/part-of": "meetinity-data", "app.kubernetes.io/managed-by": "pulumi"}
 
 
@@ -57,6 +63,17 @@ class ConnectionSecretsArgs:
     subnet_cidr_blocks: pulumi.Input[Sequence[pulumi.Input[str]]]
     """Where the stores are: pods may connect there on the stores' ports."""
     readers: Sequence[SecretReader] = ()
+    stores: StandingStores | None = None
+    """Lets the guard refuse an update that deletes the store which serves until then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandingStores:
+    """By section of the stack file, `database` and `redis`: physical names, and accepted changes."""
+
+    serving: Mapping[str, str]
+    standing: Mapping[str, Collection[str]]
+    accepted_changes: Mapping[str, Collection[str]]
 
 
 class ConnectionSecrets(pulumi.ComponentResource):
@@ -72,15 +89,27 @@ class ConnectionSecrets(pulumi.ComponentResource):
 
     database_secret_name: pulumi.Output[str]
     redis_secret_name: pulumi.Output[str]
+    database_checksum: pulumi.Output[str]
+    """Changes exactly when a value of the Secret does, and says nothing about it: consumers roll on it."""
+    redis_checksum: pulumi.Output[str]
 
     def __init__(self, name: str, args: ConnectionSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("meetinity:data:ConnectionSecrets", name, None, opts)
+        stores = args.stores
+        super().__init__(
+            "meetinity:data:ConnectionSecrets",
+            name,
+            {"serving": stores.serving} if stores else None,
+            pulumi.ResourceOptions.merge(opts, _guard(name, stores)) if stores else opts,
+        )
         self._name = name
         self._args = args
         self._children = pulumi.ResourceOptions(parent=self)
 
-        database = self._secret("database", DATABASE_SECRET, database_secret_data(args.database))
-        redis = self._secret("redis", REDIS_SECRET, redis_secret_data(args.redis))
+        key = generated_credential(f"{name}-checksum-key", self)
+        database_data, redis_data = database_secret_data(args.database), redis_secret_data(args.redis)
+        self.database_checksum, self.redis_checksum = checksum(key, database_data), checksum(key, redis_data)
+        database = self._secret("database", DATABASE_SECRET, database_data, self.database_checksum)
+        redis = self._secret("redis", REDIS_SECRET, redis_data, self.redis_checksum)
         for role, secret_name in (("database", DATABASE_SECRET), ("redis", REDIS_SECRET)):
             self._access(role, secret_name)
         self._egress()
@@ -94,10 +123,17 @@ class ConnectionSecrets(pulumi.ComponentResource):
     def _metadata(self, name: str) -> kubernetes.meta.v1.ObjectMetaArgs:
         return kubernetes.meta.v1.ObjectMetaArgs(name=name, namespace=self._args.namespace, labels=LABELS)
 
-    def _secret(self, role: str, secret_name: str, data: pulumi.Output[dict[str, str]]) -> kubernetes.core.v1.Secret:
+    def _secret(
+        self, role: str, secret_name: str, data: pulumi.Output[dict[str, str]], data_checksum: pulumi.Output[str]
+    ) -> kubernetes.core.v1.Secret:
         return kubernetes.core.v1.Secret(
             f"{self._name}-{role}",
-            metadata=self._metadata(secret_name),
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                name=secret_name,
+                namespace=self._args.namespace,
+                labels=LABELS,
+                annotations={CHECKSUM: data_checksum},
+            ),
             type="Opaque",
             string_data=data,
             opts=self._children,
@@ -163,6 +199,19 @@ class ConnectionSecrets(pulumi.ComponentResource):
             ),
             opts=self._children,
         )
+
+
+def _guard(name: str, stores: StandingStores) -> pulumi.ResourceOptions:
+    return guarded(name, lambda old, _new: serving_removed(old, stores.standing, stores.accepted_changes))
+
+
+def checksum(key: pulumi.Output[str], data: pulumi.Output[dict[str, str]]) -> pulumi.Output[str]:
+    """64 hex digits for `data`, in clear. Keyed, or a weak password could be guessed from it."""
+
+    def digest(known: tuple[str, dict[str, str]]) -> str:
+        return hmac.new(known[0].encode(), json.dumps(known[1], sort_keys=True).encode(), hashlib.sha256).hexdigest()
+
+    return pulumi.Output.unsecret(pulumi.Output.all(key, data).apply(lambda known: digest((known[0], known[1]))))
 
 
 def database_secret_data(connection: DatabaseConnection) -> pulumi.Output[dict[str, str]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 EXAMPLE_SERVICE = "meetinity/example-service:1.0.0"
+REDIS_CLIENT = "public.ecr.aws/docker/library/redis:7.2.5-alpine"
 POSTGRESQL_CLIENT = "public.ecr.aws/docker/library/postgres:17.6-alpine"
 
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
@@ -89,10 +90,12 @@ def add(instance: Instance, reference: str, content: Path | None, **description:
 
 
 def furnish(instance: Instance, tools: Mapping[str, Path]) -> None:
-    """Register the images that the program's `local` stack uses."""
+    """Register the images that the program's `local` stack and the operators' commands use."""
     add(instance, EXAMPLE_SERVICE, Path(__file__).resolve().parent / "example_service")
     client = str(tools["psql"].parent)
     add(instance, POSTGRESQL_CLIENT, None, path=[client, *_SYSTEM_PATH], workdir=None, host=[])
+    redis = str(tools["redis-cli"].parent)
+    add(instance, REDIS_CLIENT, None, path=[redis, *_SYSTEM_PATH], workdir=None, host=[])
 
 
 def _files(directory: Path) -> dict[Path, bytes]:

@@ -132,7 +132,7 @@ def defaults(environment: str) -> dict[str, Values]:
 
 def with_defaults(environment: str, given: Mapping[str, Any]) -> Values:
     """`given`, where a key that is absent or null takes its default. What has the wrong shape stays as it is."""
-    completed: Values = {"environment": environment, "tags": {}, "migrations": [], **given}
+    completed: Values = {"environment": environment, "tags": {}, "migrations": [], "acknowledged": [], **given}
     for section, values in defaults(environment).items():
         own = given.get(section, {})
         completed[section] = _over(_consistent(section, values, own), own) if isinstance(own, dict) else own

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ValidationInfo, field_validator
 
 from settings.base import Model
-from settings.checks import Advice, Check, Verdict, refused, text
+from settings.checks import Advice, Check, Verdict, flag, refused, text
 from settings.store import GenerationKey
 
 LATEST = "latest"
@@ -91,9 +91,13 @@ class DatabaseGeneration(Model):
     """Without `restore` a new, empty cluster; with it, used at creation only."""
 
     restore: DatabaseRestore | None = None
+    retiring: Annotated[bool, flag()] | None = None
+    """Lifts the protection of this generation alone, so that its key can be taken out next."""
 
 
 class RedisGeneration(Model):
     """Without `restore` a new, empty group; with it, used at creation only."""
 
     restore: RedisRestore | None = None
+    retiring: Annotated[bool, flag()] | None = None
+    """Lifts the protection of this generation alone, so that its key can be taken out next."""

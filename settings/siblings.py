@@ -84,6 +84,9 @@ def _generations(store: str, values: Mapping[str, Any]) -> Iterator[Clash]:
     serving = values.get("serving")
     if isinstance(serving, str) and serving not in generations:
         yield Clash((store, "serving"), serving, standing, "Name one that stands in the map, or add it")
+    elif isinstance(serving, str) and _mapping(generations[serving]).get("retiring") is True:
+        where: Location = (store, "generations", serving, "retiring")
+        yield Clash(where, True, "false on the generation that serves", "Let another one serve first")
     sources = {key: _mapping(_mapping(value).get("restore")).get("generation") for key, value in generations.items()}
     for key, source in sources.items():
         if not isinstance(source, str):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Literal
 
 from settings.access import Access
+from settings.acknowledged import Acknowledged
 from settings.backup import Backup
 from settings.base import Model
 from settings.checks import Advice, Verdict, a_list, one_of, text
@@ -65,17 +67,29 @@ class Settings(Model):
     access: Access
     backup: Backup
     monitoring: Monitoring
+    acknowledged: Annotated[
+        tuple[Acknowledged, ...], a_list("changes that lose something and are meant: change, until, reason")
+    ]
 
     @property
     def standard_tags(self) -> dict[str, str]:
         """What every AWS resource carries besides its `Name`."""
         return {**self.tags, "Environment": self.environment, "Project": "meetinity"}
 
+    @property
+    def stores(self) -> dict[str, Database | Redis]:
+        return {"database": self.database, "redis": self.redis}
+
     def names(self, store: Store, generation: str) -> StoreNames:
         """The physical names of one generation of `database` or `redis`."""
         physical = store_name(self.environment, store.name, generation)
         group = parameter_group_name(physical, store.family, store.parameter_group_name, generation)
         return StoreNames(physical, group)
+
+    def acknowledged_changes(self, section: str, today: date) -> frozenset[str]:
+        """The keys of `database` or `redis` whose change is acknowledged today."""
+        changes = (each.change.partition(".") for each in self.acknowledged if each.counts(today))
+        return frozenset(key for above, _, key in changes if above == section)
 
     def allowed_cidr_blocks(self, store: Store) -> tuple[str, ...]:
         """The network's and the store's own, each once."""

@@ -248,6 +248,7 @@ for number in range(2, (config.get_int("clusters") or 1) + 1):
     database(f"bench-postgres-{number}")
 redis, token = cache("bench-redis")
 
+random.RandomPassword("bench-checksum-key", length=32, special=False)
 options = pulumi.ResourceOptions(provider=cluster_provider)
 NAMESPACE = "meetinity-dev"
 secrets = []

@@ -22,6 +22,7 @@ from sandbox import control_plane, images, lifecycle, processes, toolchain
 from sandbox.instance import Instance
 from sandbox.kube_client import KubeClient
 from sandbox.progress import Progress
+from tests.sandbox.operator import Operator
 
 T = TypeVar("T")
 
@@ -122,6 +123,14 @@ def cluster() -> Iterator[Cluster]:
         found = Cluster(instance, tools, lifecycle.environment(instance, tools))
         found.start_node()
         yield found
+
+
+@pytest.fixture(scope="session")
+def operator() -> Iterator[Operator]:
+    """The instance `test-ops`, whose stores the operators' tests back up, break and restore."""
+    with _own("test-ops") as instance:
+        tools = lifecycle.up(instance, Progress())
+        yield Operator(instance, lifecycle.environment(instance, tools))
 
 
 @pytest.fixture

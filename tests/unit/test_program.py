@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import runpy
+from datetime import date, timedelta
 from pathlib import Path
 
 import pulumi
@@ -12,6 +14,7 @@ import yaml
 from pulumi.runtime.config import set_all_config
 
 from tests.unit.recording import Recording, is_secret, record
+from tests.unit.stack_config import load
 
 ROOT = Path(__file__).parent.parent.parent
 STACKS = ["local", "dev", "staging", "prod"]
@@ -195,13 +198,41 @@ def test_the_outputs_keep_the_names_of_the_terraform_root():
     assert list(exported) == [
         "database_endpoint", "database_reader_endpoint", "database_port", "database_name", "database_username",
         "database_password", "redis_primary_endpoint", "redis_reader_endpoint", "redis_port", "redis_auth_token",
-        "cluster_name", "aws_backup_vault_arn", "helm_values",
+        "cluster_name", "aws_backup_vault_arn", "helm_values", "stores", "kubernetes",
     ]  # fmt: skip
     keys = {"host", "readerHost", "port", "name", "username", "password", "url", "readerUrl"}
     values = exported["helm_values"]["global"]
     assert values["environment"] == "dev"
     assert set(values["database"]["secretKeys"]) == keys
     assert set(values["redis"]["secretKeys"]) == keys - {"name"}
+
+
+def test_the_stores_output_names_every_generation_and_keeps_passwords_secret():
+    _, exported = run(
+        "dev",
+        {
+            "meetinity-data:database": {
+                "serving": "r1",
+                "generations": {"main": {}, "r1": {"restore": {"snapshot": "s"}}},
+            }
+        },
+    )
+    stores = exported["stores"]
+    found = {
+        store: (
+            described["name"],
+            described["serving"],
+            [each["identifier"] for each in described["generations"].values()],
+        )
+        for store, described in stores.items()
+    }
+    assert found == {
+        "database": ("dev-postgres", "r1", ["dev-postgres", "dev-postgres-r1"]),
+        "redis": ("dev-redis", "main", ["dev-redis"]),
+    }
+    for described in stores.values():
+        for generation in described["generations"].values():
+            assert asyncio.run(generation["password"].is_secret())
 
 
 def test_every_key_that_the_chart_reads_is_a_key_of_its_secret():
@@ -228,3 +259,51 @@ def test_a_bad_configuration_is_refused_before_anything_is_registered():
     assert recording is None
     assert "meetinity-data:database.backupRetentionPeriod" in str(refusal.value)
     assert "meetinity-data:database.port" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("component", "child", "renamed"),
+    [
+        ("AuroraCluster", "aws:rds/cluster:Cluster", {"identifier": "clusterIdentifier"}),
+        (
+            "RedisReplicationGroup",
+            "aws:elasticache/replicationGroup:ReplicationGroup",
+            {"identifier": "replicationGroupId"},
+        ),
+    ],
+)
+def test_what_a_guard_compares_is_what_the_store_is_made_of(recording, component, child, renamed):
+    compared = recording.one(f"meetinity:data:{component}").inputs
+    store = recording.one(child).inputs
+    assert compared == {key: store[renamed.get(key, key)] for key in compared}
+    assert len(compared) >= 5
+
+
+def test_a_retiring_generation_alone_loses_its_protection():
+    generations = {"main": {"retiring": True}, "r1": {}}
+    recording, _ = run(
+        "dev",
+        {
+            "meetinity-data:database": {"serving": "r1", "generations": generations},
+            "meetinity-data:redis": {"serving": "r1", "generations": generations},
+        },
+    )
+    protected = {
+        each.name: each.protect
+        for type_ in ("aws:rds/cluster:Cluster", "aws:elasticache/replicationGroup:ReplicationGroup")
+        for each in recording.all(type_)
+    }
+    assert protected == {
+        "database-cluster": False,
+        "database-r1-cluster": True,
+        "redis-replication-group": False,
+        "redis-r1-replication-group": True,
+    }
+
+
+def test_an_acknowledged_change_reaches_the_guard_until_its_day():
+    settings = load({"acknowledged": [{"change": "database.name", "until": "2026-11-24", "reason": "a test"}]})
+    today = date(2026, 11, 24)
+    assert settings.acknowledged_changes("database", today) == {"name"}
+    assert settings.acknowledged_changes("redis", today) == frozenset()
+    assert settings.acknowledged_changes("database", today + timedelta(days=1)) == frozenset()

@@ -8,6 +8,7 @@ from components.secrets import (
     DatabaseConnection,
     RedisConnection,
     SecretReader,
+    StandingStores,
 )
 from tests.unit.recording import Recording, is_secret, record
 
@@ -17,7 +18,7 @@ BINDING = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
 POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 
 
-def secrets(readers=(), **redis) -> Recording:
+def secrets(readers=(), stores=None, **redis) -> Recording:
     def build():
         ConnectionSecrets(
             "connections",
@@ -36,6 +37,7 @@ def secrets(readers=(), **redis) -> Recording:
                 ),
                 subnet_cidr_blocks=["10.0.1.0/24", "10.0.2.0/24"],
                 readers=readers,
+                stores=stores,
             ),
         )
 
@@ -138,3 +140,27 @@ def test_every_pod_may_reach_the_private_subnets_on_the_ports_of_the_stores():
             }
         ],
     }
+
+
+def test_a_checksum_changes_with_its_own_secret_alone_and_is_not_secret():
+    def checksums(**redis) -> list[str]:
+        recording = secrets(**redis)
+        found = []
+        for role in ("database", "redis"):
+            annotations = recording.one(SECRET, f"connections-{role}").raw["metadata"]["annotations"]
+            found.append(annotations["meetinity.io/checksum"])
+        return found
+
+    database, redis = checksums()
+    assert all(isinstance(each, str) and len(each) == 64 for each in (database, redis))
+    assert checksums() == [database, redis]
+    assert checksums(password="other") == [database, checksums(password="other")[1]]
+    assert checksums(password="other")[1] != redis
+
+
+def test_the_guard_compares_what_serves():
+    """Without `stores` the component stands alone, and compares nothing."""
+    stores = StandingStores(serving={"database": "dev-postgres"}, standing={}, accepted_changes={})
+    component = "meetinity:data:ConnectionSecrets"
+    assert secrets(stores=stores).one(component).inputs == {"serving": {"database": "dev-postgres"}}
+    assert secrets().one(component).inputs == {}

@@ -764,7 +764,41 @@ MONITORING = {
     ),
 }
 
+
+def acknowledged(path: str, received: str, allowed: str, do: str = "", **changes: Any) -> Bad:
+    entry = {"change": "database.name", "until": "2026-11-24", "reason": "a new name", **changes}
+    return Bad({"acknowledged": [entry]}, f"acknowledged[0].{path}", received, allowed, do)
+
+
+ACKNOWLEDGED = {
+    "change that no guard knows": acknowledged(
+        "change", '"database.port"', "one of database.name, database.serving", change="database.port"
+    ),
+    "day without quotes": acknowledged("until", "20261124", "a day in quotes", until=20261124),
+    "day that does not exist": acknowledged(
+        "until", '"2026-11-31"', "a day in quotes", "Write a day that exists", until="2026-11-31"
+    ),
+    "day too far ahead": acknowledged(
+        "until", '"2099-01-01"', "a day until 20", "Choose an earlier one", until="2099-01-01"
+    ),
+    "no reason": acknowledged("reason", '""', "why, in a sentence", reason=""),
+    "retiring what serves": Bad(
+        {"database": {"generations": {"main": {"retiring": True}}}},
+        "database.generations.main.retiring",
+        "true",
+        "false on the generation that serves",
+        "Let another one serve first",
+    ),
+    "retiring in quotes": Bad(
+        {"redis": {"generations": {"main": {}, "old": {"retiring": "yes"}}}},
+        "redis.generations.old.retiring",
+        '"yes"',
+        "true or false",
+    ),
+}
+
 TABLES = {
+    "acknowledged": ACKNOWLEDGED,
     "general": GENERAL,
     "tags": TAGS,
     "network": NETWORK,

@@ -1,0 +1,353 @@
+"""`restore`: a new generation beside the live one, verified, promoted; the old one retired.
+
+Each step is an edit of the stack file, shown first, and a `pulumi up` that can be reviewed like any other.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from botocore.exceptions import ClientError
+from rich.console import RenderableType
+from rich.text import Text
+
+from ops.aws import client, code_of
+from ops.errors import OpsError
+from ops.options import pass_stack, store_argument, with_json
+from ops.recovery_points import RecoveryPoint, recovery_points, restorable_window
+from ops.snapshot import find
+from ops.stack import DATABASE, Generation, Stack
+from ops.stack_file import StackFile
+from ops.terminal import moment, say, show, table
+from ops.verify import verify
+
+# What the settings allow (settings/store.py): the physical name carries it.
+_KEY = re.compile("[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?")
+_CLUSTER_TYPES = {
+    "database": ("aws:rds/cluster:Cluster", "clusterIdentifier"),
+    "redis": ("aws:elasticache/replicationGroup:ReplicationGroup", "replicationGroupId"),
+}
+
+
+@click.group()
+def restore() -> None:
+    """Bring a store back beside the live one: plan, start, verify, promote, retire."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    store: str
+    key: str
+    identifier: str
+    source: str
+    point: str
+    """In words, for a person."""
+    entry: dict[str, Any]
+    """What stands in the stack file under the new key."""
+    notes: tuple[str, ...]
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "store": self.store,
+            "generation": self.key,
+            "identifier": self.identifier,
+            "source": self.source,
+            "point": self.point,
+            "entry": self.entry,
+            "notes": list(self.notes),
+        }
+
+    def as_table(self) -> RenderableType:
+        rows = [
+            ("restores", f"{self.store} from {self.point}"),
+            ("into", f"generation {self.key}, {self.identifier}, beside {self.source}, which serves on"),
+            *(("note", note) for note in self.notes),
+        ]
+        return table("", ("", ""), rows)
+
+
+def _what_to_restore(command: Any) -> Any:
+    for option in (
+        click.option("--snapshot", "name", help="From this snapshot."),
+        click.option("--at", "at", metavar="TIME", help="To this moment (RFC 3339 with its zone). Database only."),
+        click.option("--latest", is_flag=True, help="To the newest moment, or from Redis's newest snapshot."),
+        click.option("--clone", is_flag=True, help="A copy-on-write clone of now. Database only."),
+        click.option("--from", "source", metavar="KEY", help="Of this generation; the serving one if not given."),
+        click.option("--as", "key", metavar="KEY", help="Under this new key; the next free one if not given."),
+        store_argument,
+    ):
+        command = option(command)
+    return command
+
+
+@restore.command()
+@_what_to_restore
+@with_json
+@pass_stack
+def plan(stack: Stack, /, *, as_json: bool, **what: Any) -> None:
+    """Check whether STORE can be restored so, and show what `start` would do. Writes nothing."""
+    made = make_plan(stack, **what)
+    file = StackFile(stack)
+    _add(file, stack, made)
+    show({**made.as_document(), "diff": file.diff()}, [made.as_table(), Text(file.diff())], as_json=as_json)
+
+
+@restore.command()
+@_what_to_restore
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_json
+@pass_stack
+def start(stack: Stack, /, *, yes: bool, as_json: bool, **what: Any) -> None:
+    """Write the new generation of STORE into the stack file; `pulumi up` then restores it."""
+    made = make_plan(stack, **what)
+    file = StackFile(stack)
+    _add(file, stack, made)
+    show(made.as_document(), [made.as_table()], as_json=as_json)
+    again = " (twice if it warns)" if made.store == DATABASE else ""
+    _write(
+        file,
+        yes=yes,
+        then=f"pulumi up{again}, then: python -m ops restore verify {made.store} {made.key}",
+    )
+
+
+def _add(file: StackFile, stack: Stack, made: Plan) -> None:
+    file.add_generation(made.store, made.key, made.entry, [each.key for each in stack.generations(made.store)])
+
+
+def _write(file: StackFile, *, yes: bool, then: str) -> None:
+    """Show the edit, ask, write it, and say how to go on."""
+    say(file.diff())
+    if not yes and not click.confirm(f"Write this to {file.path.name}?", err=True):
+        raise OpsError(f"{file.path.name} is as it was")
+    file.write()
+    say(f"{file.path.name} is written. Next: {then}")
+
+
+def make_plan(
+    stack: Stack,
+    *,
+    store: str,
+    name: str | None = None,
+    at: str | None = None,
+    latest: bool = False,
+    clone: bool = False,
+    source: str | None = None,
+    key: str | None = None,
+) -> Plan:
+    """Everything that can be known to go wrong is refused here, before anything is written.
+
+    Raises OpsError in one line.
+    """
+    if sum((name is not None, at is not None, latest, clone)) != 1:
+        raise OpsError("say exactly one of --snapshot NAME, --at TIME, --latest and --clone")
+    if store != DATABASE and (at is not None or clone):
+        raise OpsError("Redis is restored from snapshots alone: say --snapshot NAME or --latest")
+    of = stack.generation(store, source)
+    key = _free_key(stack, store, key)
+    identifier = f"{stack.base_name(store)}-{key}"
+    _refuse_taken(stack, store, identifier)
+    notes: tuple[str, ...] = ()
+    if name is None and store != DATABASE:
+        name = _newest(stack, of).name
+    if name is not None:
+        point = find(stack, name)
+        if point.store != store:
+            raise OpsError(f"snapshot {name} is of {point.store}, not of {store}")
+        notes = _check_snapshot(stack, point)
+        entry: dict[str, Any] = {"restore": {"snapshot": name}}
+        words = f"snapshot {name} of {moment(point.taken_at)}"
+    elif clone:
+        entry, words = {"restore": {"generation": of.key, "clone": True}}, f"a clone of {of.identifier} as it is then"
+    else:
+        wanted = _check_moment(of, at)
+        entry = {"restore": {"generation": of.key, "pointInTime": wanted}}
+        words = f"{of.identifier} at {wanted if at else 'its latest restorable moment'}"
+    return Plan(store, key, identifier, of.identifier, words, entry, notes)
+
+
+def _free_key(stack: Stack, store: str, key: str | None) -> str:
+    deployed, written = {each.key for each in stack.generations(store)}, set(StackFile(stack).generations(store))
+    if key is None and (waiting := sorted(written - deployed)):
+        # Whoever runs the command again after an interrupt would otherwise get a second one.
+        raise OpsError(
+            f"generation {waiting[0]} of {store} is in the stack file and not deployed: run `pulumi up`, or take it "
+            f"out with `python -m ops restore retire {store} {waiting[0]}`"
+        )
+    if key is None:
+        return next(free for number in range(1, 100) if (free := f"r{number}") not in deployed)
+    if not _KEY.fullmatch(key):
+        raise OpsError(f"{key!r} is no key: at most 12 lower-case letters, digits and hyphens inside")
+    if key in deployed | written:
+        raise OpsError(f"the name is taken: {store} has a generation {key} already; say --as another, or leave it out")
+    return key
+
+
+def _refuse_taken(stack: Stack, store: str, identifier: str) -> None:
+    try:
+        if store == DATABASE:
+            client("rds", stack.region).describe_db_clusters(DBClusterIdentifier=identifier)
+        else:
+            client("elasticache", stack.region).describe_replication_groups(ReplicationGroupId=identifier)
+    except ClientError as error:
+        if code_of(error) in ("DBClusterNotFoundFault", "ReplicationGroupNotFoundFault"):
+            return
+        raise
+    raise OpsError(f"the name is taken: AWS has a {identifier} that this stack does not know; say --as another key")
+
+
+def _newest(stack: Stack, of: Generation) -> RecoveryPoint:
+    for point in recovery_points(stack, of.store):
+        if point.usable and point.source == of.identifier:
+            return point
+    raise OpsError(f"{of.identifier} has no snapshot yet: take one with `python -m ops snapshot create {of.store}`")
+
+
+def _version(text: str) -> list[int]:
+    return [int(each) for each in re.findall("[0-9]+", text)[:2]]
+
+
+def _check_snapshot(stack: Stack, point: RecoveryPoint) -> tuple[str, ...]:
+    """Notes on a snapshot that can be restored. Raises OpsError for one that cannot."""
+    serving = stack.generation(point.store)
+    if not point.usable:
+        raise OpsError(f"snapshot {point.name} is {point.state}: `python -m ops snapshot wait {point.name}`")
+    if point.store == DATABASE:
+        (running,) = client("rds", stack.region).describe_db_clusters(DBClusterIdentifier=serving.identifier)[
+            "DBClusters"
+        ]
+        version, setting = running["EngineVersion"], "database.engineVersion"
+        for member, key in (("MasterUsername", "masterUsername"),):
+            if point.details.get(member) != running[member]:
+                raise OpsError(
+                    f"snapshot {point.name} belongs to {key} {point.details.get(member)}, the stack has "
+                    f"{running[member]}: a restore keeps the snapshot's, and the next update would replace the cluster"
+                )
+        if not point.details.get("StorageEncrypted") and running.get("StorageEncrypted"):
+            raise OpsError(
+                f"snapshot {point.name} is not encrypted: copy it with a KMS key first "
+                "(aws rds copy-db-cluster-snapshot --kms-key-id …), and restore the copy"
+            )
+    else:
+        nodes = client("elasticache", stack.region).describe_cache_clusters()["CacheClusters"]
+        version = next(each["EngineVersion"] for each in nodes if each.get("ReplicationGroupId") == serving.identifier)
+        setting = "redis.engineVersion"
+    theirs, ours = _version(point.engine_version), _version(version)
+    if theirs > ours:
+        raise OpsError(
+            f"snapshot {point.name} is of version {point.engine_version}, newer than the stack's {version}: AWS never "
+            f"lowers a version; raise {setting} first"
+        )
+    upgraded = f"the restore upgrades it from {point.engine_version} to {version}, which takes longer"
+    return (upgraded,) if theirs[0] < ours[0] else ()
+
+
+def _check_moment(of: Generation, at: str | None) -> str:
+    """`latest`, or the moment as the stack file takes it. Raises OpsError for one outside the window."""
+    window = restorable_window(of)
+    if window is None:
+        raise OpsError(f"{of.identifier} has no restorable window yet: restore from a snapshot")
+    if at is None:
+        return "latest"
+    try:
+        wanted = datetime.fromisoformat(at)
+    except ValueError:
+        raise OpsError(f"{at!r} is no time: write it like {moment(datetime.now(UTC))}") from None
+    if wanted.tzinfo is None:
+        raise OpsError(f"{at!r} has no zone: write it like {moment(datetime.now(UTC))}")
+    if wanted not in window:
+        raise OpsError(
+            f"{at} is outside what {of.identifier} can be restored to: "
+            f"{moment(window.earliest)} to {moment(window.latest)}"
+        )
+    return moment(wanted) or ""
+
+
+@restore.command()
+@store_argument
+@click.argument("key")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_stack
+def promote(stack: Stack, store: str, key: str, *, yes: bool) -> None:
+    """Let generation KEY of STORE serve: `pulumi up` then moves the Secret and migrates."""
+    generation = stack.generation(store, key)
+    if generation.serving:
+        raise OpsError(f"{generation} serves already")
+    file = StackFile(stack)
+    if (file.generations(store).get(key) or {}).get("retiring"):
+        raise OpsError(f"{generation} is retiring: take `retiring` out of the stack file and run `pulumi up` first")
+    state = _state(generation)
+    if state != "available":
+        raise OpsError(f"{generation} is {state}: it can serve once it is available")
+    old = stack.generation(store)
+    file.serve(store, key)
+    _write(
+        file,
+        yes=yes,
+        then=f"pulumi up, roll the services (helm_values has the Secret's new checksum), and later: "
+        f"python -m ops restore retire {store} {old.key}",
+    )
+
+
+def _state(generation: Generation) -> str:
+    if generation.store == DATABASE:
+        answer = client("rds", generation.region).describe_db_clusters(DBClusterIdentifier=generation.identifier)
+        return str(answer["DBClusters"][0]["Status"])
+    elasticache = client("elasticache", generation.region)
+    answer = elasticache.describe_replication_groups(ReplicationGroupId=generation.identifier)
+    return str(answer["ReplicationGroups"][0]["Status"])
+
+
+@restore.command()
+@store_argument
+@click.argument("key")
+@click.option("--confirm", metavar="NAME", help="The store's physical name, instead of being asked.")
+@pass_stack
+def retire(stack: Stack, store: str, key: str, confirm: str | None) -> None:
+    """Take generation KEY of STORE out, in two steps: run it, `pulumi up`, and both once more.
+
+    The first step lifts the protection, the second deletes the store, which leaves a final snapshot.
+    """
+    file = StackFile(stack)
+    deployed = {each.key: each for each in stack.generations(store)}
+    standing = list(deployed)
+    if key not in deployed:
+        if key not in file.generations(store):
+            stack.generation(store, key)  # says which there are
+        file.remove_generation(store, key, standing)
+        _write(file, yes=confirm is not None, then="nothing: it was never deployed")
+        return
+    generation = deployed[key]
+    if generation.serving:
+        raise OpsError(f"{generation} serves: promote another generation first")
+    if is_protected(stack, generation):
+        file.retire(store, key, standing)
+        _write(
+            file,
+            yes=confirm is not None,
+            then=f"pulumi up, which lifts its protection, then once more: python -m ops restore retire {store} {key}",
+        )
+        return
+    if confirm is None:
+        say(f"{generation} will be deleted by the next `pulumi up`, and leaves a final snapshot.")
+        confirm = click.prompt("Type its name", err=True, default="")
+    if confirm != generation.identifier:
+        raise OpsError(f"{confirm!r} is not {generation.identifier}. Nothing was written")
+    file.remove_generation(store, key, standing)
+    _write(file, yes=True, then="pulumi up, which takes the final snapshot and deletes it")
+
+
+def is_protected(stack: Stack, generation: Generation) -> bool:
+    """As the state has it: what the next update would be held to."""
+    type_, name = _CLUSTER_TYPES[generation.store]
+    for each in stack.resources:
+        if each["type"] == type_ and each.get("inputs", {}).get(name) == generation.identifier:
+            return bool(each.get("protect"))
+    raise OpsError(f"the state of stack {stack.name} has no {generation.identifier}: run `pulumi refresh`")
+
+
+restore.add_command(verify)

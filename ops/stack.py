@@ -1,0 +1,118 @@
+"""The stack that the commands are about: what it says of itself through the Pulumi CLI."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ops.errors import OpsError
+
+DATABASE, REDIS = "database", "redis"
+STORES = (DATABASE, REDIS)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One generation of a store, under its physical name."""
+
+    store: str
+    key: str
+    identifier: str
+    arn: str
+    serving: bool
+
+    @property
+    def region(self) -> str:
+        return self.arn.split(":")[3]
+
+    def __str__(self) -> str:
+        return f"{self.store} generation {self.key} ({self.identifier})"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack. Everything is read when it is first asked for."""
+
+    directory: Path
+    chosen: str | None = None
+    """None for the stack that is selected."""
+
+    def pulumi(self, *arguments: str) -> str:
+        """The output of a `pulumi` command on this stack. Raises OpsError with Pulumi's own last words."""
+        command = ["pulumi", *arguments, *(["--stack", self.chosen] if self.chosen else [])]
+        try:
+            done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise OpsError("there is no `pulumi` on the PATH: install it, or `source sandbox/activate`") from None
+        if done.returncode != 0:
+            raise OpsError(f"`{' '.join(command)}` failed: {_reason(done.stdout, done.stderr)}")
+        return done.stdout
+
+    def again(self) -> Stack:
+        """The same stack, read anew."""
+        return Stack(self.directory, self.chosen)
+
+    @cached_property
+    def name(self) -> str:
+        return self.chosen or self.pulumi("stack", "--show-name").strip()
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = json.loads(self.pulumi("stack", "output", "--json"))
+        if "stores" not in found:
+            raise OpsError(f"stack {self.name} has no output `stores`: run `pulumi up` once with this version")
+        return found
+
+    @cached_property
+    def secret_outputs(self) -> Mapping[str, Any]:
+        """With the secrets in them: only for what must connect to a store."""
+        found: Mapping[str, Any] = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets"))
+        return found
+
+    @cached_property
+    def resources(self) -> list[dict[str, Any]]:
+        """The recorded resources; their secrets stay encrypted."""
+        return list(json.loads(self.pulumi("stack", "export"))["deployment"].get("resources", []))
+
+    @property
+    def environment(self) -> str:
+        return str(self.outputs["helm_values"]["global"]["environment"])
+
+    def base_name(self, store: str) -> str:
+        """The physical name that every generation's begins with."""
+        return str(self.outputs["stores"][store]["name"])
+
+    def generations(self, store: str) -> list[Generation]:
+        """The serving one first."""
+        described = self.outputs["stores"][store]
+        found = [
+            Generation(store, key, each["identifier"], each["arn"], key == described["serving"])
+            for key, each in described["generations"].items()
+        ]
+        return sorted(found, key=lambda each: (not each.serving, each.key))
+
+    def generation(self, store: str, key: str | None = None) -> Generation:
+        """The one of that key, or the serving one."""
+        found = self.generations(store)
+        for each in found:
+            if each.key == key or (key is None and each.serving):
+                return each
+        known = ", ".join(each.key for each in found)
+        raise OpsError(f"stack {self.name} has no generation {key!r} of {store}: it has {known}")
+
+    @property
+    def region(self) -> str:
+        return self.generation(DATABASE).region
+
+
+def _reason(stdout: str, stderr: str) -> str:
+    """Pulumi's own: an update's diagnostics are on stdout, and end with a mere `update failed`."""
+    lines = [line.strip() for line in (*stdout.splitlines(), *stderr.splitlines()) if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    telling = [line for line in errors if line not in ("update failed", "preview failed")]
+    return (telling or errors or lines or ["it gave no reason"])[0 if telling else -1]

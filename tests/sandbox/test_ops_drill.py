@@ -1,0 +1,64 @@
+"""A drill on the local stack: restored, verified, measured, and nothing of it left."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.sandbox.operator import Operator
+
+
+@pytest.fixture(scope="module")
+def deployed(operator) -> Operator:
+    operator.up()
+    operator.ops("snapshot", "create", "redis")
+    return operator
+
+
+def clusters(operator: Operator) -> set[str]:
+    found = {each["DBClusterIdentifier"] for each in operator.aws("rds", "describe-db-clusters")["DBClusters"]}
+    groups = operator.aws("elasticache", "describe-replication-groups")["ReplicationGroups"]
+    return found | {each["ReplicationGroupId"] for each in groups}
+
+
+def snapshots(operator: Operator) -> set[str]:
+    return {each["name"] for each in operator.ops_json("snapshot", "list")["snapshots"]}
+
+
+def test_a_drill_measures_a_restore_and_leaves_nothing(deployed, tmp_path):
+    before = (deployed.stack_file.read_text(), clusters(deployed), snapshots(deployed))
+    report = tmp_path / "drill.json"
+    document = json.loads(deployed.ops("drill", "--yes", "--json", "--report", str(report), timeout=600).stdout)
+    assert json.loads(report.read_text()) == document
+    for each, store in zip(document["drills"], ("database", "redis"), strict=True):
+        assert (each["store"], each["outcome"], each["wrong"]) == (store, "restored", [])
+        assert each["recoveryTimeSeconds"] > 1
+        assert each["recoveryPointSeconds"] >= 0
+    assert (deployed.stack_file.read_text(), clusters(deployed), snapshots(deployed)) == before
+    deployed.pulumi("preview", "--expect-no-changes")
+    metrics = deployed.aws("cloudwatch", "list-metrics", "--namespace", "Meetinity/Data")["Metrics"]
+    assert {(each["MetricName"], each["Dimensions"][1]["Value"]) for each in metrics} == {
+        (name, store)
+        for name in ("DrillRecoveryTime", "DrillRecoveryPoint", "DrillSucceeded")
+        for store in ("database", "redis")
+    }
+
+
+def test_what_a_killed_drill_left_is_taken_down_by_the_next(deployed):
+    """Its generation is in the state, and (as in a fresh checkout) not in the stack file."""
+    before = deployed.stack_file.read_text()
+
+    def with_remains(config: dict[str, Any]) -> None:
+        config.setdefault("redis", {}).setdefault("generations", {"main": {}})["drill"] = {"retiring": True}
+
+    deployed.configure(with_remains)
+    deployed.up()
+    deployed.stack_file.write_text(before)
+    assert "local-redis-drill" in clusters(deployed)
+    said = deployed.ops("drill", "redis", "--yes", "--no-metrics", timeout=600).stdout
+    assert re.search(r"^redis +restored", said, re.MULTILINE)
+    assert "local-redis-drill" not in clusters(deployed)
+    deployed.pulumi("preview", "--expect-no-changes")

@@ -1,0 +1,71 @@
+"""The commands as documented: every one that a page gives exists, and takes what the page gives it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from ops.__main__ import main
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+COMMAND = re.compile(r"python -m ops (?P<arguments>[a-z][^`#\n]*)")
+
+
+def documented() -> dict[str, list[str]]:
+    found = {}
+    for page in PAGES:
+        for match in COMMAND.finditer(page.read_text()):
+            text = match["arguments"].strip()
+            # A family, written `restore plan|start|…`, and a beginning.
+            for each in text.split()[-1].split("|") if "|" in text else [text]:
+                words = " ".join([*text.split()[:-1], each]) if "|" in text else each
+                found[f"{page.name}: {words}"] = shlex.split(words)
+    return found
+
+
+@pytest.mark.parametrize("arguments", documented().values(), ids=documented().keys())
+def test_every_documented_command_is_one(arguments):
+    command: click.Command = main
+    context = click.Context(main)
+    rest = list(arguments)
+    while isinstance(command, click.Group):
+        name = rest.pop(0)
+        command = command.commands[name]
+        context = click.Context(command, parent=context, info_name=name)
+        if isinstance(command, click.Group) and not rest:
+            return  # named as a family
+    if rest:
+        command.make_context(command.name, rest, parent=context.parent)
+
+
+def test_every_command_is_in_the_runbook():
+    runbook = (ROOT / "docs" / "runbook.md").read_text()
+
+    def leaves(group: click.Group, path: tuple[str, ...]) -> list[str]:
+        return [
+            leaf
+            for name, command in group.commands.items()
+            for leaf in (
+                leaves(command, (*path, name)) if isinstance(command, click.Group) else [" ".join((*path, name))]
+            )
+        ]
+
+    assert [each for each in leaves(main, ()) if f"python -m ops {each}" not in runbook] == []
+
+
+def test_the_program_does_not_import_the_commands_nor_the_commands_the_program():
+    """Nor does a command that does not need it wait for the Kubernetes client."""
+    for module, unwanted in (
+        ("components.from_settings", ("ops", "boto3", "rich", "ruamel", "kubernetes")),
+        ("ops.__main__", ("components", "settings", "pulumi", "kubernetes")),
+    ):
+        script = f"import {module}, sys; print(*sorted(set(sys.modules) & {set(unwanted)!r}))"
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "", module
