@@ -128,7 +128,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def operator() -> Iterator[Operator]:
     """The instance `test-ops`, whose stores the operators' tests back up, break and restore."""
-    with _own("test-ops") as instance:
+    with own("test-ops") as instance:
         tools = lifecycle.up(instance, Progress())
         yield Operator(instance, lifecycle.environment(instance, tools))
 
