@@ -132,10 +132,20 @@ def _take_down(stack: Stack, store: str) -> None:
         return
     identifier = f"{stack.base_name(store)}-{KEY}"
     _up(stack, store)
+    if store == DATABASE:
+        _delete_automated_backups(stack, identifier)
     for point in recovery_points(stack, store):
         if point.name.startswith(f"{identifier}-final-"):
             with contextlib.suppress(OpsError):
                 _delete_snapshot(stack, store, point.name)
+
+
+def _delete_automated_backups(stack: Stack, identifier: str) -> None:
+    """Deleting a cluster keeps them, on purpose; of a drill nobody wants them."""
+    rds = client("rds", stack.region)
+    backups = rds.describe_db_cluster_automated_backups(DBClusterIdentifier=identifier)["DBClusterAutomatedBackups"]
+    for each in backups:
+        rds.delete_db_cluster_automated_backup(DbClusterResourceId=each["DbClusterResourceId"])
 
 
 def _delete_snapshot(stack: Stack, store: str, name: str) -> None:
