@@ -315,6 +315,14 @@ def create_snapshot(account: AccountState, p: Parameters) -> dict[str, Any]:
     return {"Snapshot": _snapshot(account, GROUPS.get(account, name), p) | {"SnapshotStatus": "creating"}}
 
 
+@operation("elasticache", "DescribeSnapshots")
+def describe_snapshots(account: AccountState, p: Parameters) -> dict[str, Any]:
+    """A request says `system` and `user` for what the answer calls `automated` and `manual`."""
+    said = {"system": "automated", "user": "manual"}
+    source = {"SnapshotSource": said.get(p["SnapshotSource"])} if "SnapshotSource" in p else {}
+    return SNAPSHOTS.describe(account, p | source)
+
+
 @operation("elasticache", "CopySnapshot")
 def copy_snapshot(account: AccountState, p: Parameters) -> dict[str, Any]:
     original, name = SNAPSHOTS.get(account, p["SourceSnapshotName"]), p["TargetSnapshotName"]

@@ -415,8 +415,8 @@ def test_a_snapshot_restores_its_keys_to_a_group_with_another_token(aws, cache, 
 
 
 def test_automated_snapshots_come_with_the_window_and_go_with_the_limit_and_the_group(aws, cache, group_arguments):
-    def taken() -> list[str]:
-        found = cache.describe_snapshots(ReplicationGroupId="brief-backups", SnapshotSource="automated")["Snapshots"]
+    def taken(by: str = "system") -> list[str]:
+        found = cache.describe_snapshots(ReplicationGroupId="brief-backups", SnapshotSource=by)["Snapshots"]
         return [snapshot["SnapshotName"] for snapshot in found]
 
     cache.create_replication_group(**group_arguments, ReplicationGroupId="brief-backups", NumCacheClusters=1)
@@ -426,6 +426,7 @@ def test_automated_snapshots_come_with_the_window_and_go_with_the_limit_and_the_
     maintain(aws)
     (name,) = taken()
     assert name.startswith("automatic.brief-backups-001-20")
+    assert taken(by="user") == []
     cache.modify_replication_group(ReplicationGroupId="brief-backups", SnapshotRetentionLimit=0, ApplyImmediately=True)
     maintain(aws)
     assert taken() == []
