@@ -43,6 +43,17 @@ def get_caller_identity(_account: AccountState, _parameters: Parameters) -> dict
     return {"UserId": ACCESS_KEY_ID, "Account": ACCOUNT_ID, "Arn": CALLER_ARN}
 
 
+@operation("logs", "DeleteLogGroup")
+def delete_log_group(account: AccountState, p: Parameters) -> dict[str, Any]:
+    """As moto, which keeps the tags for the next group of that name."""
+    logs = account.moto("logs")
+    group = logs.groups.pop(p["logGroupName"], None)
+    if group is None:
+        raise AwsError("ResourceNotFoundException", "The specified log group does not exist.")
+    logs.tagger.delete_all_tags_for_resource(group.arn)
+    return {}
+
+
 @operation("ec2", "ModifySecurityGroupRules")
 def modify_security_group_rules(account: AccountState, p: Parameters) -> dict[str, Any]:
     """Replace rules by what is given, save for their kind of source; moto changes neither group nor description."""

@@ -83,8 +83,6 @@ class Kubernetes(Provider):
     settings = """cluster clusterIdentifier context deleteUnreachable enableConfigMapMutable enablePatchForce
         enableSecretMutable enableServerSideApply kubeconfig suppressDeprecationWarnings
         suppressHelmHookWarnings upsertExistingObjects"""
-    refused_settings = """alwaysRender helmReleaseSettings kubeClientSettings namespace renderYamlToDirectory
-        skipUpdateUnreachable"""
 
     def __init__(self) -> None:
         super().__init__()

@@ -16,8 +16,6 @@ from sandbox.providers import values
 from tests.sandbox.conftest import Sandbox, eventually
 from tests.sandbox.provider_process import Client, provider
 
-pytestmark = pytest.mark.xfail(reason="the API has no restores yet: take this line out when it has", strict=True)
-
 CLUSTER = "aws:rds/cluster:Cluster"
 INSTANCE = "aws:rds/clusterInstance:ClusterInstance"
 CACHE = "aws:elasticache/replicationGroup:ReplicationGroup"

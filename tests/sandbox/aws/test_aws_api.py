@@ -349,3 +349,15 @@ def test_no_secret_is_written_to_the_apis_files_or_log(aws, cluster_arguments, g
     assert [path for path in held if any(secret in path.read_bytes() for secret in secrets)] == []
     rds.delete_db_cluster(DBClusterIdentifier="secretive", SkipFinalSnapshot=True)
     cache.delete_replication_group(ReplicationGroupId="secretive")
+
+
+def test_a_log_group_made_again_has_none_of_the_tags_of_the_one_before(aws):
+    logs = aws.client("logs")
+    logs.create_log_group(logGroupName="again", tags={"Owner": "the-one-before"})
+    arn = logs.describe_log_groups(logGroupNamePrefix="again")["logGroups"][0]["logGroupArn"]
+    logs.delete_log_group(logGroupName="again")
+    with refused("ResourceNotFoundException", "does not exist"):
+        logs.delete_log_group(logGroupName="again")
+    logs.create_log_group(logGroupName="again")
+    assert logs.list_tags_for_resource(resourceArn=arn)["tags"] == {}
+    logs.delete_log_group(logGroupName="again")
