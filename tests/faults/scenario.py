@@ -198,19 +198,24 @@ class Stack(Platform):
         )
         names = {"begun": "resourcePreEvent", "done": "resOutputsEvent"}
         patterns = {name: re.compile(event % names[name], re.MULTILINE) for name in names}
+        seen: dict[str, list[str]] = {"begun": [], "done": []}
+        log.touch()
         with self.background(*arguments, "--event-log", str(log)) as process:
             said: list[str] = []
             reader = self.reading(process, said)
-            killed = False
-            while process.poll() is None and not killed:
-                text = log.read_text() if log.exists() else ""
-                if len(patterns[at].findall(text)) >= count:
-                    self.kill(process)
-                    killed = True
-                time.sleep(0.01)
+            killed, rest = False, ""
+            with log.open() as events:
+                while process.poll() is None and not killed:
+                    complete, newline, rest = (rest + events.read()).rpartition("\n")
+                    for name, pattern in patterns.items():
+                        seen[name] += pattern.findall(complete + newline)
+                    if len(seen[at]) >= count:
+                        self.kill(process)
+                        killed = True
+                    time.sleep(0.01)
             reader.join()
         assert killed or process.returncode == 0, said
-        return patterns["begun"].findall(text)[-1].split("::")[-1] if killed else None
+        return seen["begun"][-1].split("::")[-1] if killed else None
 
     def recover(self) -> int:
         """What docs/runbook.md says under "An update was interrupted"; how many creations were taken into the state."""

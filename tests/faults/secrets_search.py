@@ -7,6 +7,7 @@ import contextlib
 import re
 import threading
 import urllib.parse
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import psutil
 SERVERS_OWN = ("databases", "database-snapshots", "caches", "cache-snapshots", "etcd")
 # A container is given what its pod says; it is the one kind of process that has to know.
 _CONTAINER = "sandbox/node/container.py"
+_LOOKS = 40  # at each process, over its first second and more
 
 
 def forms(secret: str) -> Collection[bytes]:
@@ -51,23 +53,29 @@ class Sought:
 
 
 class Watch(threading.Thread):
-    """Reads argv and environment of every process there is, again and again."""
+    """Reads argv and environment of every process that starts, several times: they change when it runs a program."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.seen: dict[tuple[int, bytes], bytes] = {}
+        self._looks: Counter[int] = Counter()
         self._ending = threading.Event()
 
     def run(self) -> None:
-        while not self._ending.wait(0.05):
+        while not self._ending.wait(0.03):
             self.look()
 
     def look(self) -> None:
-        for pid in psutil.pids():
-            with contextlib.suppress(OSError, psutil.Error):
-                arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
-                if (pid, arguments) not in self.seen and not self._has_to_know(pid):
-                    self.seen[pid, arguments] = Path(f"/proc/{pid}/environ").read_bytes()
+        running = set(psutil.pids())
+        for pid in self._looks.keys() - running:
+            del self._looks[pid]
+        for pid in running:
+            self._looks[pid] += 1
+            if self._looks[pid] <= _LOOKS:
+                with contextlib.suppress(OSError, psutil.Error):
+                    arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+                    if (pid, arguments) not in self.seen and not self._has_to_know(pid):
+                        self.seen[pid, arguments] = Path(f"/proc/{pid}/environ").read_bytes()
 
     def end(self) -> None:
         self._ending.set()

@@ -85,7 +85,7 @@ def test_a_migration_that_fails_can_be_mended(stack: Stack) -> None:
 
 def test_the_writer_is_killed_during_an_up(stack: Stack) -> None:
     stack.change_database(backupRetentionPeriod=9, instanceCount=3)
-    with scenario(stack, "PostgreSQL writer killed during an up") as found:
+    with scenario(stack, "PostgreSQL writer killed during an up", refreshed=False) as found:
         faults.add(stack.instance, "slow", "rds:CreateDBInstance", seconds=2)
         with meanwhile(stack, "up", "--yes", "--skip-preview") as said:
             struck(stack)
@@ -152,7 +152,7 @@ def test_a_lock_whose_owner_is_dead_is_released_by_make_up(stack: Stack) -> None
 
 
 def test_the_whole_sandbox_is_killed_and_started(stack: Stack) -> None:
-    with scenario(stack, "every process of the sandbox killed") as found:
+    with scenario(stack, "every process of the sandbox killed", refreshed=False) as found:
         every = processes.running(stack.instance)
         for process in every.values():
             process.kill()
