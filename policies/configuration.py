@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,7 +39,7 @@ class Setting:
 def load(path: Path) -> dict[str, Setting]:
     """The setting of every rule. Raises ConfigurationError with everything that is wrong in the file."""
     try:
-        given = json.loads(path.read_text())
+        given = json.loads(path.read_text(), object_pairs_hook=_once_each)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
     problems = list(_problems(given))
@@ -46,7 +47,7 @@ def load(path: Path) -> dict[str, Setting]:
         raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems))
     settings = {rule.name: _setting(rule, given.get(rule.name, {})) for rule in RULES}
     problems = [
-        f"{name}.exemptions: {each.refused}"
+        f"{name}.exemptions: {each.refused(date.min)}"
         for name, setting in settings.items()
         for each in Terms(options=setting.options, today=date.min).exemptions
         if each.last_day is None
@@ -60,6 +61,15 @@ def for_environment(environment: str) -> dict[str, Setting]:
     if environment not in ENVIRONMENTS:
         raise ConfigurationError(f"there is no environment {environment}; they are {', '.join(ENVIRONMENTS)}")
     return load(DIRECTORY / f"{environment}.json")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuses a key that stands twice: the reader of a diff sees one of them, and JSON takes the other."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = sorted(key for key in found if sum(each == key for each, _ in pairs) > 1)
+        raise ValueError(f"{', '.join(twice)} stands twice in one object")
+    return found
 
 
 def _setting(rule: Rule, given: Any) -> Setting:
@@ -77,7 +87,10 @@ def _problems(given: Any) -> Iterator[str]:
     known = {rule.name: rule for rule in RULES}
     for name, value in given.items():
         if name not in known:
-            yield f"there is no rule {name}"
+            near = get_close_matches(name, known, n=1)
+            yield f"there is no rule {name}" + (
+                f"; did you mean {near[0]}?" if near else "; docs/policies.md lists them"
+            )
             continue
         rule = known[name]
         options = {LEVEL: value} if isinstance(value, str) else value
@@ -113,8 +126,6 @@ def _mismatches(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:
         return
     if isinstance(value, int) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
         yield f" is {value}; {schema.get('minimum', '')} to {schema.get('maximum', '')} are allowed"
-    if isinstance(value, str) and len(value) < schema.get("minLength", 0):
-        yield f" is {json.dumps(value)}; at least {schema['minLength']} characters are asked for"
     if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
         yield f" is {json.dumps(value)}; it must match {schema['pattern']}"
     for number, entry in enumerate(value if isinstance(value, list) else ()):

@@ -18,23 +18,28 @@ _KEYS_TO_NOTHING = frozenset(
     ("bucket", "cache", "foreign", "group", "hash", "idempotency", "index", "kms", "map", "object", "partition",
      "primary", "public", "range", "routing", "row", "sort")
 )  # fmt: skip
-_URLS = frozenset(("database", "db", "pg", "postgres", "postgresql", "redis", "valkey"))
 # A name that ends so is about a credential and holds none: where it is, what it is called, how long it lasts.
 _ABOUT = frozenset(
-    ("algorithm", "arn", "audience", "class", "count", "days", "dir", "directory", "enabled", "endpoint", "expiration",
-     "expiry", "expires", "file", "header", "hours", "id", "issuer", "length", "limit", "method", "minutes",
-     "mode", "name", "path", "policy", "prefix", "provider", "ref", "region", "required", "rotation", "scope",
-     "scopes", "seconds", "size", "stdin", "store", "suffix", "ttl", "type", "version")
+    ("addr", "address", "alg", "algorithm", "arn", "audience", "backend", "checksum", "class", "cookie", "count", "day",
+     "dir", "directory", "domain", "enabled", "endpoint", "expiration", "expire", "expiry", "file", "hasher",
+     "header", "host", "hostname", "hour", "id", "issuer", "length", "limit", "method", "minute", "mode", "model",
+     "mount", "name", "path", "policy", "port", "prefix", "provider", "query", "ref", "region", "required", "rotation",
+     "scope", "second", "size", "stdin", "store", "suffix", "ttl", "type", "user", "username", "version",
+     # files of settings and of code: what is in them tells
+     "cfg", "conf", "ini", "js", "json", "py", "sql", "toml", "ts", "xml", "yaml", "yml")
 )  # fmt: skip
 _NOT = frozenset(("disable", "enable", "hide", "max", "min", "no", "num", "prompt", "require", "show", "skip", "use"))
-_SWITCHES = frozenset(("", "true", "false", "yes", "no", "on", "off", "none", "null"))
+_SWITCHES = frozenset(("", "true", "false", "yes", "no", "on", "off", "none", "null", "plain", "login"))
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]*:(?P<password>[^\s/@]+)@", re.IGNORECASE)
 _PAIR = re.compile(r"\b(?:password|passwd|pwd)\s*=\s*(?P<password>[^\s;&]+)", re.IGNORECASE)
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 # Kubernetes puts another variable's value in place of $(NAME); a shell does so for the rest.
 _KUBERNETES_REFERENCE = re.compile(r"\$\([A-Za-z_][A-Za-z0-9_]*\)")
-_SHELL_REFERENCE = re.compile(r"[\"']?(\$\{.*|\$\(.*|`.*|\$[A-Za-z_][A-Za-z0-9_]*)[\"']?", re.DOTALL)
+# A template's placeholder is one too: {{ .Values.password }}, Grafana's $__file{/run/secrets/password}.
+_SHELL_REFERENCE = re.compile(
+    r"[\"']?(\$\{.*|\$\(.*|`.*|\{\{.*\}\}|\$__[a-z]+\{.*\}|\$[A-Za-z_][A-Za-z0-9_]*)[\"']?", re.DOTALL
+)
 _ASSIGNMENT = re.compile(r"-{0,2}(?P<name>[A-Za-z_][\w.-]*)\s*[=:]\s*(?P<value>\S.*)", re.DOTALL)
 _BLANK = re.compile(r"\s")
 _BETWEEN_COMMANDS = re.compile(r"&&|\|\||[;|&\n]")
@@ -52,7 +57,7 @@ def names_credential(name: str) -> bool:
     if words[-1] in ("key", "keys"):
         return len(words) > 1 and words[-2] not in _KEYS_TO_NOTHING
     if words[-1] in ("url", "uri"):
-        return bool(_URLS & set(words))
+        return False  # what it holds tells: see `tells_credential`
     return any(
         _LONG.search(word) or word in _SHORT or (word.endswith(_ENDING) and word not in _NOT_ENDING) for word in words
     )

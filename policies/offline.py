@@ -27,6 +27,7 @@ from google.protobuf import json_format
 from pulumi.runtime import mocks
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import get_root_resource, set_root_resource
 
 from policies.catalogue import RULES
 from policies.configuration import ENVIRONMENTS, ConfigurationError, Setting, for_environment, load
@@ -94,9 +95,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def resources(stack: str, configuration: Mapping[str, Any], program: Path = CHECKOUT / "__main__.py") -> list[Resource]:
     """What `program` registers with `configuration`, the `config` of a stack file. Raises what the program raises."""
-    texts = {
-        key: value if isinstance(value, str) else json.dumps(_opened(value)) for key, value in configuration.items()
-    }
+    texts = {key: _text(key, value) for key, value in configuration.items()}
     secret = [key for key, value in configuration.items() if _opened(value) != value]
     monitor = _Monitor()
     sys.path.insert(0, str(program.parent))
@@ -105,14 +104,28 @@ def resources(stack: str, configuration: Mapping[str, Any], program: Path = CHEC
     def run() -> None:
         set_all_config(texts, secret)
         runpy.run_path(str(program))
+        # The root stack was made, and its outputs registered, before the program ran.
+        root: Any = get_root_resource()
+        root.register_outputs(root.outputs)
 
     try:
+        set_root_resource(None)  # type: ignore[arg-type] # a stack of an earlier run has that run's outputs
         pulumi.runtime.set_mocks(monitor.mocks, project=PROJECT, stack=stack, preview=True, monitor=monitor)
         pulumi.runtime.test(run)()  # type: ignore[no-untyped-call]
     finally:
         sys.path.remove(str(program.parent))
     # The order of registration varies from run to run.
     return sorted(monitor.seen, key=lambda each: each.urn)
+
+
+def _text(key: Any, value: Any) -> str:
+    """The value as the engine hands it over. Raises ConfigurationError for what a stack file cannot say."""
+    if not isinstance(key, str):
+        raise ConfigurationError(f"the key {key!r} is no text: write it in quotes, as {PROJECT}:KEY")
+    try:
+        return value if isinstance(value, str) else json.dumps(_opened(value))
+    except TypeError as error:
+        raise ConfigurationError(f"{key} holds what is no text, number, list or object; write it in quotes") from error
 
 
 def _opened(value: Any) -> Any:
@@ -205,8 +218,11 @@ def _of_the_project() -> dict[str, Any]:
 def _mapping(path: Path) -> dict[str, Any]:
     try:
         said = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path.name} is no YAML: {error}") from error
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(each.name.split(".")[1] for each in CHECKOUT.glob("Pulumi.*.yaml")))
+        raise ConfigurationError(f"there is no {path.name}; the stacks are {known}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path.name} is no YAML file: {error}") from error
     if not isinstance(said, dict):
         raise ConfigurationError(f"{path.name} is no mapping")
     return said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any, Literal
 
@@ -17,6 +17,8 @@ Finding = str | Undecided
 """What is wrong, in words; or what has to be known before it can be said."""
 
 EXEMPTIONS = "exemptions"
+# Long enough for anything that is planned; a standing exemption would be a hole in the rule.
+LONGEST_EXEMPTION = timedelta(days=366)
 _DAY = re.compile("20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 EXEMPTIONS_SCHEMA: Mapping[str, Any] = {
     "description": "Resources that this rule lets pass for a while",
@@ -25,8 +27,8 @@ EXEMPTIONS_SCHEMA: Mapping[str, Any] = {
         "type": "object",
         "properties": {
             "urn": {"type": "string", "pattern": "^urn:pulumi:.+::.+::.+::.+$"},
-            "owner": {"type": "string", "minLength": 3},
-            "reason": {"type": "string", "minLength": 10},
+            "owner": {"type": "string", "pattern": r"\S.+\S"},
+            "reason": {"type": "string", "pattern": r"\S.{8,}\S"},
             # As far as a pattern can tell a day; one that the calendar does not have exempts from nothing.
             "until": {"type": "string", "pattern": f"^{_DAY.pattern}$"},
         },
@@ -79,13 +81,15 @@ class Exemption:
             return None
 
     def holds(self, today: date) -> bool:
-        return self.last_day is not None and today <= self.last_day
+        return self.last_day is not None and today <= self.last_day <= today + LONGEST_EXEMPTION
 
-    @property
-    def refused(self) -> str:
+    def refused(self, today: date) -> str:
         """Why it does not hold."""
         if self.last_day is None:
             return f"{self.owner}'s exemption ends on {self.until}, which is no day of the calendar"
+        if self.last_day > today:
+            longest = f"at most {LONGEST_EXEMPTION.days} days ahead are allowed"
+            return f"{self.owner}'s exemption ends on {self.until}; {longest}"
         return f"{self.owner}'s exemption ended on {self.until}"
 
 
@@ -213,7 +217,7 @@ def judge(rule: Rule, resources: Sequence[Resource], terms: Terms) -> Verdict:
             until = f"exempted by {exemption.owner} until {exemption.until}: {exemption.reason}"
             exempted.append(Exempted(urn, f"{finding}; {until}"))
         else:
-            violations.append(Violation(urn, f"{finding}. {exemption.refused}. Fix: {rule.advice(terms)}"))
+            violations.append(Violation(urn, f"{finding}. {exemption.refused(terms.today)}. Fix: {rule.advice(terms)}"))
     return Verdict(tuple(violations), tuple(dict.fromkeys(undecided)), tuple(exempted))
 
 

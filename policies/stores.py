@@ -3,12 +3,13 @@
 Everything in the packages of `PACKAGES` is in one of three places: it has rules of its own (`RULED`), it is refused
 because it has none (`REFUSED`), or it holds no data and opens no way to any (`NO_DATA`). A test holds the three
 against the SDK, so that a new kind is decided about when the SDK is upgraded. Files are not this platform's data:
-S3, EFS and FSx are not looked at.
+S3, EFS and FSx are not looked at, and neither are other clouds.
 """
 
 from collections.abc import Mapping
 
 from policies.tokens import (
+    AWS_NATIVE,
     BACKUP_PLAN,
     BACKUP_SELECTION,
     BACKUP_VAULT,
@@ -49,6 +50,8 @@ REFUSED: Mapping[str, str] = {
     "aws:rds/exportTask:ExportTask": _COPY,
     "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": _COPY,
     "aws:rds/integration:Integration": _COPY,
+    AWS_NATIVE: "Pulumi's other AWS provider has everything under other names, which no rule here knows",
+    "pulumi-python:dynamic:Resource": _OPAQUE,
     "aws:cloudcontrol/resource:Resource": _OPAQUE,
     "aws:cloudformation/stack:Stack": _OPAQUE,
     "aws:cloudformation/stackInstances:StackInstances": _OPAQUE,
@@ -57,7 +60,10 @@ REFUSED: Mapping[str, str] = {
     # Of other packages: the kinds that hold data.
     **dict.fromkeys(
         (
+            "aws:cloudsearch/domain:Domain",
             "aws:dax/cluster:Cluster",
+            "aws:dms/replicationConfig:ReplicationConfig",
+            "aws:dms/replicationTask:ReplicationTask",
             "aws:docdb/cluster:Cluster",
             "aws:docdb/clusterSnapshot:ClusterSnapshot",
             "aws:docdb/elasticCluster:ElasticCluster",
@@ -86,15 +92,6 @@ REFUSED: Mapping[str, str] = {
             "aws:timestreaminfluxdb/dbCluster:DbCluster",
             "aws:timestreaminfluxdb/dbInstance:DbInstance",
             "aws:timestreamwrite/table:Table",
-            # Pulumi's other AWS provider has the same stores under other names.
-            "aws-native:dynamodb:GlobalTable",
-            "aws-native:dynamodb:Table",
-            "aws-native:elasticache:ReplicationGroup",
-            "aws-native:elasticache:ServerlessCache",
-            "aws-native:memorydb:Cluster",
-            "aws-native:rds:DbCluster",
-            "aws-native:rds:DbInstance",
-            "aws-native:rds:GlobalCluster",
         ),
         _STORE,
     ),

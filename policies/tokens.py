@@ -92,7 +92,10 @@ TAGGED = (
     "aws:iam/role:Role",
 )
 
-_KUBERNETES = re.compile(r"kubernetes:(?P<group>[a-z0-9.]+)/v[0-9a-z]+:(?P<kind>[A-Za-z]+?)(?:Patch)?")
+AWS_NATIVE = "aws-native"
+"""Every kind of Pulumi's Cloud Control provider for AWS."""
+
+_KUBERNETES = re.compile(r"kubernetes:(?:(?P<group>[a-z0-9.]+)/)?v[0-9a-z]+:(?P<kind>[A-Za-z]+?)(?:Patch)?")
 
 
 def canonical(type_: str) -> str:
@@ -100,9 +103,11 @@ def canonical(type_: str) -> str:
 
     `kubernetes:rbac.authorization.k8s.io/v1beta1:RoleBindingPatch` is a RoleBinding of v1 to whoever it binds.
     """
+    if type_.startswith(f"{AWS_NATIVE}:"):
+        return AWS_NATIVE
     found = _KUBERNETES.fullmatch(type_)
     if not found:
         return type_
-    # Where Deployments and their like lived before apps.
-    group = "apps" if found["group"] == "extensions" else found["group"]
+    # A CustomResource names the core group as Kubernetes does, by nothing; before apps, Deployments were extensions.
+    group = {None: "core", "extensions": "apps"}.get(found["group"], found["group"])
     return f"kubernetes:{group}/v1:{found['kind']}"

@@ -950,11 +950,13 @@ def _credentials() -> Iterator[Scenario]:
 TELLING = (
     "DB_PASSWORD", "DB_PASS", "PGPASSWORD", "PGPASS", "REDIS_PWD", "dbpwd", "MYSQL_PW", "ENCRYPTION_KEY", "apiKey", "API_KEY", "apikey",
     "AWS_SECRET_ACCESS_KEY", "SSH_KEY", "JWT", "JWT_SECRET", "authToken", "GITHUB_TOKENS", "BASIC_AUTH", "CREDS", "DB_CREDENTIALS",
-    "DATABASE_URL", "DATABASE_READER_URL", "REDIS_URL", "SENTRY_DSN", "PASSWORD_PROD", "client-secret", "spring.datasource.password",
+    "SENTRY_DSN", "PASSWORD_PROD", "client-secret", "spring.datasource.password",
 )  # fmt: skip
 HARMLESS = (
     "PASSWORD_FILE", "SECRET_NAME", "secretName", "TOKEN_TTL", "TOKEN_TTL_SECONDS", "AWS_ACCESS_KEY_ID", "PUBLIC_KEY", "KMS_KEY",
     "CACHE_KEY", "PARTITION_KEY", "KEY", "MAX_TOKENS", "PASSWORD_MIN_LENGTH", "AUTH_METHOD", "BYPASS", "COMPASS", "TOKEN_ISSUER",
+    "AUTH_SERVICE_HOST", "AUTH_SERVICE_PORT", "AUTH_DOMAIN", "JWT_ALG", "PASSWORD_HASHER", "TOKENS_PER_MINUTE",
+    "TOKENIZER_MODEL", "SECRETS_BACKEND", "VAULT_SECRET_MOUNT", "SESSION_TOKEN_COOKIE", "DATABASE_URL", "auth.yaml",
     "KEY_PREFIX", "PGPASSFILE", "AUTH_URL", "PASSTHROUGH", "MONKEY", "password_policy", "SECRET_ARN", "DATABASE_NAME", "LOG_LEVEL",
 )  # fmt: skip
 
@@ -978,6 +980,9 @@ def _environments() -> Iterator[Scenario]:
         ("compliant", "TOKEN", "", []),
         ("compliant", "USE_AUTH", "true", []),
         ("compliant", "BASIC_AUTH", "off", []),
+        ("compliant", "SMTP_AUTH", "plain", []),
+        ("compliant", "REDIS_URL", "redis://h:6379/0", []),
+        ("violating", "REDIS_URL", "redis://:hunter2@h:6379/0", [f"{_C}.env[0] REDIS_URL {text}"]),
         ("compliant", "DB_PASSWORD", "$(OTHER)", []),
         ("compliant", "TARGET", "https://example.org/a:b@c", []),
         ("compliant", "TARGET", "postgresql://u:$(DB_PASSWORD)@h/d", []),

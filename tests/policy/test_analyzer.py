@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pulumi.runtime.proto import analyzer_pb2 as proto
@@ -18,6 +19,8 @@ from tests.policy.analyzer import PACK, SECRET_SIGNATURE, SIGNATURE
 from tests.policy.samples import MISSING, sample
 from tests.policy.scenarios import SCENARIOS, Scenario
 from tests.policy.test_rules import BY_NAME, TODAY
+
+SOON = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
@@ -87,14 +90,13 @@ def test_without_being_configured_the_pack_is_as_strict_as_production(analyzer):
 
 def test_an_exemption_reaches_the_rule_through_the_configuration(analyzer):
     short = sample(tokens.CLUSTER, {"backupRetentionPeriod": 3})
-    exemption = {"urn": short.urn, "owner": "ops", "reason": "is retired next week", "until": "2099-01-01"}
+    exemption = {"urn": short.urn, "owner": "ops", "reason": "is retired next week", "until": SOON}
     analyzer.only("aurora-backup-retention", "mandatory", {"exemptions": [exemption]})
     (said,) = analyzer.analyze(short)
     assert said.enforcementLevel == proto.ADVISORY
     assert said.urn == short.urn
     assert said.message.endswith(
-        "backupRetentionPeriod is 3; 14 to 35 days are asked for; "
-        "exempted by ops until 2099-01-01: is retired next week"
+        f"backupRetentionPeriod is 3; 14 to 35 days are asked for; exempted by ops until {SOON}: is retired next week"
     )
     analyzer.only("aurora-backup-retention", "mandatory", {"exemptions": [{**exemption, "until": "2026-01-01"}]})
     assert [each.message for each in analyzer.analyze(short)] == [
@@ -118,14 +120,14 @@ def test_an_exemption_that_nothing_needs_is_reported_when_the_whole_stack_is_kno
     """And only that one, and once: of rules about one resource as of rules about several."""
     changes = {"backupRetentionPeriod": 3, "finalSnapshotIdentifier": "constant"}
     needed, idle = sample(tokens.CLUSTER, changes, name="needed"), "urn:pulumi:prod::meetinity-data::t::gone"
-    exemption = {"owner": "ops", "reason": "is retired next week", "until": "2099-01-01"}
+    exemption = {"owner": "ops", "reason": "is retired next week", "until": SOON}
     both = [{**exemption, "urn": urn} for urn in (needed.urn, idle)]
     for _ in range(2):  # A preview, and the update after it.
         analyzer.only(rule, "mandatory", {"exemptions": both})
         analyzer.analyze(needed)
         said = analyzer.analyze_stack([needed])
         told = [each.message.split("\n")[1] for each in said if "not needed" in each.message]
-        assert told == [f"ops's exemption until 2099-01-01 is not needed for {idle}: take it out"]
+        assert told == [f"ops's exemption until {SOON} is not needed for {idle}: take it out"]
         assert {each.enforcementLevel for each in said} == {proto.ADVISORY}
     said = analyzer.analyze_stack([])
     assert len([each for each in said if "not needed" in each.message]) == 2

@@ -60,7 +60,12 @@ def test_production_is_as_strict_as_the_rules_themselves():
                 ("2026-11-31", "ops's exemption ends on 2026-11-31, which is no day of the calendar"),
             )
         ),
+        *(
+            ({"data-protected": {"exemptions": [{**EXEMPTION, **blank}]}}, "it must match")
+            for blank in ({"owner": "   "}, {"reason": "          "})
+        ),
         ([], "an object of rules is asked for"),
+        ({"aurora-backup-retentoin": "mandatory"}, "did you mean aurora-backup-retention?"),
         ({"aurora-backup": "mandatory"}, "there is no rule aurora-backup"),
         (
             {"aurora-backup-retention": {"flor": 7}},
@@ -128,4 +133,12 @@ def test_options_of_a_rule_that_is_off_are_refused_because_they_would_do_nothing
     path = tmp_path / "prod.json"
     path.write_text(json.dumps({"backup-plan-covers-stores": {"floor": 90}}))
     with pytest.raises(ConfigurationError, match="off until enforcementLevel says otherwise"):
+        load(path)
+
+
+def test_a_rule_that_stands_twice_is_refused(tmp_path):
+    """JSON takes the last one in silence, and the reader of a diff sees the first."""
+    path = tmp_path / "prod.json"
+    path.write_text('{"aurora-backup-retention": {"floor": 14}, "aurora-backup-retention": {"floor": 2}}')
+    with pytest.raises(ConfigurationError, match="aurora-backup-retention stands twice"):
         load(path)

@@ -7,18 +7,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from policies.configuration import DIRECTORY
-from policies.offline import CHECKOUT, main
+from policies.configuration import DIRECTORY, for_environment
+from policies.offline import CHECKOUT, main, report, resources
 from settings import defaults
 
 PROD = yaml.safe_load((CHECKOUT / "Pulumi.prod.yaml").read_text())["config"]
 DATABASE = "meetinity-data:database"
+TODAY = datetime.now(UTC).date()
+SOON = (TODAY + timedelta(days=30)).isoformat()
 
 
 def stack_file(directory: Path, changes: Mapping[str, Any]) -> Path:
@@ -129,7 +132,7 @@ def test_a_default_that_the_settings_themselves_refuse_is_no_pass(capsys, monkey
     assert "meetinity-data:database.performanceInsightsRetentionPeriod" in told.err
 
 
-EXEMPTION = {"owner": "platform team", "reason": "rehearsal of a restore", "until": "2099-12-31"}
+EXEMPTION = {"owner": "platform team", "reason": "rehearsal of a restore", "until": SOON}
 URN = "urn:pulumi:prod::meetinity-data::meetinity:data:AuroraCluster$aws:rds/cluster:Cluster::{}"
 
 
@@ -150,7 +153,7 @@ def test_an_exemption_lets_pass_and_says_who_answers_for_it(tmp_path, capsys):
     assert "exempted:\n  aurora-backup-retention (critical)  database-cluster\n" in table
     said = (
         "backupRetentionPeriod is 3; 14 to 35 days are asked for; "
-        "exempted by platform team until 2099-12-31: rehearsal of a restore"
+        f"exempted by platform team until {SOON}: rehearsal of a restore"
     )
     assert said in " ".join(table.split())
     assert ", 1 exempted, " in table
@@ -166,7 +169,7 @@ def test_an_exemption_that_nothing_needs_is_reported(tmp_path, capsys):
     assert main(["prod", "--policies", str(policies)]) == 0
     table = " ".join(capsys.readouterr().out.split())
     for name in ("database-cluster", "of-another-time"):
-        assert f"platform team's exemption until 2099-12-31 is not needed for {URN.format(name)}: take it out" in table
+        assert f"platform team's exemption until {SOON} is not needed for {URN.format(name)}: take it out" in table
     assert main(["prod", "--policies", str(policies), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["findings"]
     assert [each["urn"] for each in found if each["outcome"] == "idle"] == [
@@ -248,3 +251,67 @@ def test_a_file_that_is_no_stack_file_is_said_to_be_none_and_is_no_violation(tmp
     path.write_text(text)
     assert main(["prod", "--stack-file", str(path)]) == 2
     assert "policies were not checked: " in capsys.readouterr().err
+
+
+def findings(tmp_path: Path, program: str, rule: str) -> list[str]:
+    path = tmp_path / "__main__.py"
+    path.write_text(program)
+    lines = report(resources("prod", {}, program=path), for_environment("prod"), TODAY)
+    return [each.name for each in lines if each.rule == rule and each.outcome == "mandatory"]
+
+
+def test_outputs_are_looked_at_in_every_run(tmp_path):
+    """The root stack is registered, and finished, before a program run over mocks begins."""
+    told = 'import pulumi\npulumi.export("database_password", "hunter2hunter2")'
+    kept = 'import pulumi\npulumi.export("database_password", pulumi.Output.secret("hunter2hunter2"))'
+    for program, names in ((told, ["meetinity-data-prod"]), (kept, []), (told, ["meetinity-data-prod"])):
+        assert findings(tmp_path, program, "no-credential-in-outputs") == names
+
+
+def test_a_kind_of_the_core_group_is_the_same_as_a_custom_resource(tmp_path):
+    program = """
+from pulumi_kubernetes.apiextensions import CustomResource
+spec = {"containers": [{"name": "a", "image": "a:1", "env": [{"name": "DB_PASSWORD", "value": "hunter2"}]}]}
+CustomResource("a", api_version="v1", kind="Pod", metadata={"namespace": "n"}, spec=spec)
+"""
+    assert findings(tmp_path, program, "no-credential-in-env") == ["a"]
+
+
+def test_what_another_aws_provider_makes_is_refused(tmp_path):
+    program = """
+import pulumi
+pulumi.CustomResource("aws-native:redshift:Cluster", "a", {}, None)
+pulumi.CustomResource("pulumi-python:dynamic:Resource", "b", {}, None)
+"""
+    assert findings(tmp_path, program, "stores-covered") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"config: {1: 2}", "the key 1 is no text"),
+        (b"config: {null: 2}", "the key None is no text"),
+        (b"config: {'meetinity-data:tags': 2026-01-01}", "meetinity-data:tags holds what is no text"),
+        (b"config: {'meetinity-data:tags': '\xff'}", "Pulumi.prod.yaml is no YAML file"),
+    ],
+)
+def test_a_stack_file_that_cannot_be_read_is_said_in_one_line(tmp_path, capsys, content, said):
+    path = tmp_path / "Pulumi.prod.yaml"
+    path.write_bytes(content)
+    assert main(["prod", "--stack-file", str(path)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("policies were not checked: ")
+    assert said in line
+
+
+def test_a_stack_without_a_file_is_told_which_there_are(capsys):
+    assert main(["qa"]) == 2
+    assert "there is no Pulumi.qa.yaml; the stacks are dev, local, prod, staging" in capsys.readouterr().err
+
+
+def test_an_exemption_far_ahead_is_no_pass(tmp_path, capsys):
+    ahead = (TODAY + timedelta(days=367)).isoformat()
+    policies = exempting(tmp_path, "database-cluster", until=ahead)
+    changed = stack_file(tmp_path, {DATABASE: {"backupRetentionPeriod": 3}})
+    assert main(["prod", "--stack-file", str(changed), "--policies", str(policies)]) == 1
+    assert f"exemption ends on {ahead}; at most 366 days ahead" in " ".join(capsys.readouterr().out.split())
