@@ -47,7 +47,9 @@ def _own_parameters(resource: Resource, name: str) -> Iterator[Finding]:
 
 
 def _authenticated(group: Resource, _: Terms) -> Iterator[Finding]:
-    token, users = group["authToken"], group["userGroupIds"]
+    token, users, strategy = group["authToken"], group["userGroupIds"], group["authTokenUpdateStrategy"]
+    if strategy.raw == "DELETE" and users.absent:
+        yield 'authTokenUpdateStrategy is "DELETE", which takes the token away; userGroupIds is asked for with it'
     if token.unknown:
         yield Undecided("authToken")
     elif token.known is not None:
@@ -63,14 +65,18 @@ def _authenticated(group: Resource, _: Terms) -> Iterator[Finding]:
 
 def _user_authenticated(user: Resource, _: Terms) -> Iterator[Finding]:
     access = user["accessString"]
-    if isinstance(access.raw, str) and access.raw.split()[:1] == ["off"]:
+    switches = [word for word in str(access.raw).split() if word in ("on", "off")]
+    if switches[-1:] == ["off"]:  # Redis goes by the last one.
         return  # Nobody can be this user: how AWS's own default user is shut out.
     if not user["noPasswordRequired"].absent:
         yield from is_false(user["noPasswordRequired"])
     kind = user["authenticationMode.type"]
     if not kind.absent:
         yield from require(kind, lambda given: given in ("password", "iam"), "password or iam is asked for")
-    elif user["passwords"].absent:
+        own = user["authenticationMode.passwords"]
+        if kind.raw == "password" and (own.absent or own.raw == []):
+            yield "authenticationMode.passwords is not set; at least one is asked for"
+    elif user["passwords"].absent or user["passwords"].raw == []:
         yield "neither passwords nor authenticationMode.type is set; one of them is asked for"
 
 

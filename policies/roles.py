@@ -16,7 +16,10 @@ _BROAD_ROLES = ("cluster-admin", "admin", "edit")
 _HARMLESS_ROLES = ("view", "system:auth-delegator", "system:monitoring")
 
 _RBAC = "rbac.authorization.k8s.io"
+# A ClusterRole with such a label is part of another one (Kubernetes: aggregated ClusterRoles).
+_AGGREGATED = f"{_RBAC}/aggregate-to-"
 _WRITING = frozenset(("create", "update", "patch"))
+_STARTING, _MOUNTS = frozenset(("create",)), "a pod that it starts mounts any Secret"
 # What lets its holder become more than it is: group, resources, and the verbs that do it.
 _WAYS_UP: tuple[tuple[str, frozenset[str], frozenset[str], str], ...] = (
     (
@@ -39,6 +42,10 @@ _WAYS_UP: tuple[tuple[str, frozenset[str], frozenset[str], str], ...] = (
     ),
     ("", frozenset(("users", "groups", "serviceaccounts")), frozenset(("impersonate",)), "it acts as others"),
     ("", frozenset(("pods/exec", "pods/attach")), frozenset(("get", "create")), "it is where every Secret is mounted"),
+    ("", frozenset(("pods/ephemeralcontainers",)), _WRITING, "it is where every Secret is mounted"),
+    ("", frozenset(("pods", "replicationcontrollers")), _STARTING, _MOUNTS),
+    ("batch", frozenset(("jobs", "cronjobs")), _STARTING, _MOUNTS),
+    ("apps", frozenset(("daemonsets", "deployments", "replicasets", "statefulsets")), _STARTING, _MOUNTS),
     ("", frozenset(("nodes/proxy",)), frozenset(("get", *_WRITING)), "through it every pod of a node is reached"),
     ("", frozenset(("services/status",)), _WRITING, "it draws another Service's traffic to itself"),
     ("", frozenset(("serviceaccounts/token",)), frozenset(("create",)), "it makes tokens of others"),
@@ -54,6 +61,9 @@ def _read_by_name(role: Resource, _: Terms) -> Iterator[Finding]:
                 yield f"{verb.path} is {verb.shown}; Secrets are read by get alone"
         if not list(rule.at("resourceNames").each()):
             yield f"{rule.path}.resourceNames is not set; the Secrets are named"
+        for label in role["metadata.labels"].named():
+            if label.startswith(_AGGREGATED):
+                yield f"metadata.labels.{label} gives them to whoever holds the role {label.removeprefix(_AGGREGATED)}"
 
 
 def _no_wildcard(role: Resource, _: Terms) -> Iterator[Finding]:

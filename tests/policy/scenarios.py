@@ -678,6 +678,17 @@ def _exposure() -> Iterator[Scenario]:
         users = sample(t.REPLICATION_GROUP, {"authToken": MISSING, "userGroupIds": [value]})
         said = f"userGroupIds[0] is {json.dumps(value)}; the id of a user group is asked for"
         yield _stack("redis-authenticated", "violating", users, says=[said])
+    gone = sample(t.REPLICATION_GROUP, {"authTokenUpdateStrategy": "DELETE"})
+    said = 'authTokenUpdateStrategy is "DELETE", which takes the token away; userGroupIds is asked for with it'
+    yield _stack("redis-authenticated", "violating", gone, says=[said])
+    neither = "neither passwords nor authenticationMode.type is set; one of them is asked for"
+    for access in ("on ~* +@all", "off on ~* +@all"):
+        open_ = sample(t.REDIS_USER, {"accessString": access, "authenticationMode": MISSING, "passwords": []})
+        yield _stack("redis-users-authenticated", "violating", open_, says=[neither])
+    for own in ({}, {"passwords": []}):
+        open_ = sample(t.REDIS_USER, {"authenticationMode": {"type": "password", **own}})
+        said = "authenticationMode.passwords is not set; at least one is asked for"
+        yield _stack("redis-users-authenticated", "violating", open_, says=[said])
     nobody = sample(t.REDIS_USER, {"accessString": "off ~keys* -@all", "authenticationMode": MISSING})
     yield _stack("redis-users-authenticated", "compliant", nobody)
     zones = sample(t.REPLICATION_GROUP, {"preferredCacheClusterAzs": ["eu-west-1a", "eu-west-1a"]})
@@ -774,6 +785,11 @@ def _what_roles_give() -> Iterator[Scenario]:
     said = "aggregationRule is set; what it gathers from other roles cannot be seen"
     yield _stack(rule, "violating", gathered, says=[said])
 
+    label = "rbac.authorization.k8s.io/aggregate-to-view"
+    part = replace(sample(t.ROLE, {"metadata/labels": {label: "true"}}), type=t.CLUSTER_ROLE)
+    said = f"metadata.labels.{label} gives them to whoever holds the role view"
+    yield _stack("secrets-read-by-name", "violating", part, says=[said])
+
     rule = "role-without-way-up"
     yield _stack(rule, "compliant", sample(t.ROLE))
     rbac = "rbac.authorization.k8s.io"
@@ -789,8 +805,14 @@ def _what_roles_give() -> Iterator[Scenario]:
         ("", "pods/exec", "create", "it is where every Secret is mounted"),
         ("", "services/status", "patch", "it draws another Service's traffic to itself"),
         ("", "serviceaccounts/token", "create", "it makes tokens of others"),
+        ("", "pods", "create", "a pod that it starts mounts any Secret"),
+        ("", "pods/ephemeralcontainers", "patch", "it is where every Secret is mounted"),
+        ("batch", "cronjobs", "create", "a pod that it starts mounts any Secret"),
+        ("apps", "statefulsets", "create", "a pod that it starts mounts any Secret"),
     ):  # fmt: skip
-        given = {"rules/1": {"apiGroups": ["apps", group], "resources": ["pods", what], "verbs": ["list", how]}}
+        given = {
+            "rules/1": {"apiGroups": ["events.k8s.io", group], "resources": ["events", what], "verbs": ["list", how]}
+        }
         yield _stack(rule, "violating", sample(t.ROLE, given), says=[f"rules[1] gives {how} of {what}: {why}"])
     given = {"apiGroups": [rbac], "resources": ["roles"], "verbs": ["get", "list"]}
     yield _stack(rule, "compliant", sample(t.ROLE, {"rules/1": given}))
