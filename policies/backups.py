@@ -150,7 +150,7 @@ RULES: tuple[Rule, ...] = (
         fix="set backupRetentionPeriod (meetinity-data:database.backupRetentionPeriod) to {floor} days or more",
         severity="critical",
         controls=("RDS.50", "CKV_AWS_133"),
-        # The provider fills in AWS's default of 1 before a rule sees it: no floor may admit what nobody has chosen.
+        # After an update AWS's default of 1 stands there: no floor may admit what nobody has chosen.
         options={"floor": {"description": "days", "type": "integer", "minimum": 2, "maximum": 35, "default": 14}},
         types=(CLUSTER,),
         check=lambda it, terms: between(it["backupRetentionPeriod"], terms["floor"], _LONGEST_DAYS, "days"),

@@ -6,6 +6,7 @@ import json
 import subprocess
 import textwrap
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.sandbox.platform import Platform
 
 PACK = CHECKOUT / "policies"
 LOCAL = PACK / "environments" / "local.json"
+SOON = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
 WITH_POLICIES = ("--policy-pack", str(PACK), "--policy-pack-config", str(LOCAL))
 
 
@@ -116,8 +118,7 @@ def test_a_raw_cluster_with_no_retention_is_refused_and_not_made(sandbox, progra
     output = careless.pulumi("up", "--yes", "--skip-preview", *WITH_POLICIES)
     assert careless.code != 0
     assert "[mandatory] [severity: critical]  aurora-backup-retention  (aws:rds:Cluster: raw)" in output
-    # What nobody chose is AWS's default, which the provider fills in before the rules look.
-    assert "backupRetentionPeriod is 1; 7 to 35 days are asked for. Fix: set backupRetentionPeriod" in output
+    assert "backupRetentionPeriod is not set; 7 to 35 days are asked for. Fix: set backupRetentionPeriod" in output
     assert "correcthorse" not in output
     assert "raw" not in clusters(sandbox)
 
@@ -181,7 +182,7 @@ def test_an_exemption_is_shown_reported_once_idle_and_refused_without_a_real_day
         aws.elasticache.ReplicationGroup("late", replication_group_id="late", description="late")
     """)
     urn = "urn:pulumi:local::careless::aws:elasticache/replicationGroup:ReplicationGroup::{}"
-    exemption = {"owner": "ops", "reason": "is retired next week", "until": "2099-12-31"}
+    exemption = {"owner": "ops", "reason": "is retired next week", "until": SOON}
 
     def preview(*names: str, **changes: str) -> str:
         exemptions = [{"urn": urn.format(name), **exemption, **changes} for name in names]
@@ -190,8 +191,8 @@ def test_an_exemption_is_shown_reported_once_idle_and_refused_without_a_real_day
 
     output = preview("late", "gone")
     assert empty.code == 0, output
-    assert "exempted by ops until 2099-12-31: is retired next week" in output
-    assert f"ops's exemption until 2099-12-31 is not needed for {urn.format('gone')}: take it out" in output
+    assert f"exempted by ops until {SOON}: is retired next week" in output
+    assert f"ops's exemption until {SOON} is not needed for {urn.format('gone')}: take it out" in output
     output = preview("late", until="2026-19-39")
     assert empty.code != 0
     assert "redis-snapshot-retention: exemptions.0.until: Does not match pattern" in output
