@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def exclusive(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         with contextlib.suppress(FileNotFoundError):
-            waiting(path.read_text())
+            waiting(_holder(path))
         while not lock.is_locked:
             path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
@@ -31,3 +32,12 @@ def exclusive(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _holder(path: Path) -> str:
+    """The holder's process id, which it writes a moment after it has the lock."""
+    for _ in range(100):
+        if said := path.read_text():
+            return said
+        time.sleep(0.01)
+    return "?"
