@@ -32,7 +32,7 @@ status: $(READY) ## show what runs in the sandbox
 test: $(READY) ## unit tests, the policies, then behaviour in a sandbox of its own
 	@$(RUN) -m pytest tests/unit
 	@$(RUN) -m pytest tests/policy
-	@$(RUN) -m pytest tests/sandbox
+	@$(RUN) -m pytest tests/sandbox --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 .PHONY: test-faults
 test-faults: $(READY) ## break the platform in every way that can happen; ends with a table

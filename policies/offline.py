@@ -166,8 +166,10 @@ def report(found: Sequence[Resource], settings: Mapping[str, Setting], today: da
             *(("idle", each.urn, each.message) for each in idle(terms, verdict.urns)),
             *(("undecided", each.urn, f"{each.path} is not known before the update") for each in verdict.undecided),
         )
+        # Once each: several doors of one security group can be told in the same words.
         lines += [
-            Line(outcome, rule.name, rule.severity, urn, names.get(urn, ""), message) for outcome, urn, message in told
+            Line(outcome, rule.name, rule.severity, urn, names.get(urn, ""), message)
+            for outcome, urn, message in dict.fromkeys(told)
         ]
     return lines
 
@@ -183,9 +185,10 @@ def _table(stack: str, environment: str, found: Sequence[Resource], lines: Seque
     counts = {outcome: sum(each.outcome == outcome for each in lines) for outcome in OUTCOMES}
     rules = len({each.rule for each in lines if each.outcome == "undecided"})
     verdict = "is refused by" if counts["mandatory"] else "passes"
+    violations = "1 violation" if counts["mandatory"] == 1 else f"{counts['mandatory']} violations"
     yield (
         f"{stack} {verdict} the policies of {environment}: {len(found)} resources, {len(RULES)} rules, "
-        f"{counts['mandatory']} violations, {counts['advisory']} advisory, {counts['exempted']} exempted, "
+        f"{violations}, {counts['advisory']} advisory, {counts['exempted']} exempted, "
         f"{rules} rules undecided until the update"
     )
 

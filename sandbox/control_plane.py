@@ -74,11 +74,7 @@ def stop(instance: Instance) -> None:
 
 def client(instance: Instance, name: str) -> KubeClient:
     """The API for one of the sandbox's own programs, which may do everything under this name."""
-    certificate, key = _client_certificate(instance, name)
-    return KubeClient(
-        {"server": instance.kubernetes_endpoint, "certificate-authority": str(instance.ca_certificate)},
-        {"client-certificate": str(certificate), "client-key": str(key)},
-    )
+    return KubeClient(instance.kubernetes_endpoint, instance.ca_certificate, *_client_certificate(instance, name))
 
 
 def _client_certificate(instance: Instance, name: str) -> tuple[Path, Path]:

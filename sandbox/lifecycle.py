@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 # In the order they are stopped; what else runs belongs to the AWS API.
 SERVERS = ("node", "aws-api", "kube-controller-manager", "kube-apiserver", "etcd")
-PROVIDERS = ("aws", "kubernetes", "random")
+STAND_INS = ("aws", "random")  # providers of our own
+KUBERNETES_PROVIDER = "pulumi-resource-kubernetes"
 # Opens the `local` stack's secrets, whose salt is committed: it protects nothing.
 PASSPHRASE = "sandbox"  # noqa: S105
 
@@ -53,7 +54,7 @@ def up(instance: Instance, report: Callable[[str], None]) -> toolchain.Tools:
         tools = toolchain.ensure(report)
         certificates.ensure_ca(instance)
         _link_tools(instance, tools)
-        _install_providers(instance)
+        _install_providers(instance, tools)
         (instance.state / "backend").mkdir(exist_ok=True)
         images.furnish(instance, tools)
         with ThreadPoolExecutor() as pool:
@@ -241,10 +242,12 @@ def _listens(address: str, port: int) -> bool:
 def _link_tools(instance: Instance, tools: Mapping[str, Path]) -> None:
     """Point <state>/bin at the tools in use; links, so that the CLI still finds what lies beside it.
 
-    redis-cli is a script instead: nothing in its environment tells it of the instance's CA.
+    redis-cli is a script instead: nothing in its environment tells it of the instance's CA. A provider on PATH would be
+    taken with a warning: it goes where plugins are.
     """
     instance.binaries.mkdir(exist_ok=True)
-    for name, path in {**tools, "aws": Path(sys.prefix) / "bin" / "aws"}.items():
+    linked = {name: path for name, path in tools.items() if name != KUBERNETES_PROVIDER}
+    for name, path in {**linked, "aws": Path(sys.prefix) / "bin" / "aws"}.items():
         link, temporary = instance.binaries / name, instance.binaries / f".{name}.{os.getpid()}"
         if name == "redis-cli":
             _write_script(temporary, [str(path), "--cacert", str(instance.ca_certificate)])
@@ -253,13 +256,14 @@ def _link_tools(instance: Instance, tools: Mapping[str, Path]) -> None:
         temporary.replace(link)
 
 
-def _install_providers(instance: Instance) -> None:
+def _install_providers(instance: Instance, tools: Mapping[str, Path]) -> None:
     """Put a launcher of each provider where the engine looks for the version that the program's SDK asks for."""
-    for name in PROVIDERS:
+    path = f"PYTHONPATH={CHECKOUT}"
+    launchers = {name: ["env", path, *_python(f"sandbox.providers.{name}")] for name in STAND_INS}
+    for name, command in {**launchers, "kubernetes": [str(tools[KUBERNETES_PROVIDER])]}.items():
         version = importlib.metadata.version(f"pulumi-{name}")
         directory = instance.state / "pulumi" / "plugins" / f"resource-{name}-v{version}"
         directory.mkdir(parents=True, exist_ok=True)
-        command = ["env", f"PYTHONPATH={CHECKOUT}", *_python(f"sandbox.providers.{name}")]
         _write_script(directory / f"pulumi-resource-{name}", command)
 
 

@@ -1,8 +1,8 @@
 """Every program the sandbox runs: the machine's own where it is new enough, otherwise installed or built.
 
-PostgreSQL and Redis come from the machine's packages; Pulumi, its language host and the Kubernetes
-binaries are built from pinned Go modules (sandbox/toolchain/*/, each with its build.sh) into a per-user cache whose
-directories are named by the content they were built from. Only an installed Pulumi takes a build's place.
+PostgreSQL and Redis come from the machine's packages; Pulumi, its language host and Kubernetes provider, and the parts
+of Kubernetes are built from pinned Go modules (sandbox/toolchain/*/, each with its build.sh) into a per-user cache
+whose directories are named by the content they were built from. Only an installed Pulumi takes a build's place.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FIRST_BUILD_SPACE = 6 * 2**30  # modules 2.3 GB, compiler cache 3 GB, binaries 
 _FURTHER_BUILD_SPACE = 2**30
 
 
-MODULES = ("pulumi", "kubernetes")
+MODULES = ("pulumi", "kubernetes", "pulumi-kubernetes")
 
 
 def tools() -> Tools:

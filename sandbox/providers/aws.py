@@ -381,7 +381,7 @@ class Thing:
                 return
             if status in _FAILED or not found:
                 raise RefusedError(f"{self.id} is {status}")
-            self.provider.log(f"{self.id} is {status}", urn=self.asked.urn, status=True)
+            self.provider.tell(f"{self.id} is {status}", self.asked.urn)
             self.patience(f"to be available; it is {status}", pause)
             pause = min(pause * 1.5, 1)
 
@@ -395,7 +395,7 @@ class Thing:
         state = {**self.asked.olds, **self.asked.news}
         with suppress(Exception):
             state = self.outputs()
-        return PartialError(self.id, state, [self.provider.explain(error)[1]])
+        return PartialError(self.id, state, self.provider.explain(error)[1])
 
 
 def endpoint() -> str:

@@ -1,4 +1,4 @@
-"""What the three providers have in common: the process, the protocol, secrets, unknowns and errors.
+"""What the stand-in providers have in common: the process, the protocol, secrets, unknowns and errors.
 
 Written on the bare servicer: the SDK's own provider server loses unknowns, imports missing resources and turns every
 error into "state unknown". A subclass gets and returns plain Python values (sandbox.providers.values).
@@ -10,7 +10,6 @@ import contextlib
 import difflib
 import functools
 import importlib
-import json
 import os
 import re
 import signal
@@ -50,9 +49,9 @@ class RefusedError(Exception):
 class PartialError(Exception):
     """A resource that exists but did not become what was asked for; recorded, and tried again by the next update."""
 
-    def __init__(self, id_: str, outputs: Properties, reasons: Sequence[str], inputs: Properties | None = None) -> None:
-        super().__init__(reasons[0])
-        self.id, self.outputs, self.reasons, self.inputs = id_, outputs, list(reasons), inputs
+    def __init__(self, id_: str, outputs: Properties, reason: str) -> None:
+        super().__init__(reason)
+        self.id, self.outputs, self.reason = id_, outputs, reason
 
 
 class Invalid(NamedTuple):
@@ -87,7 +86,7 @@ class Difference:
     replaces: list[str] = field(default_factory=list)
     delete_first: bool = False
 
-    def message(self, *, detailed: bool = True) -> provider_pb2.DiffResponse:
+    def message(self) -> provider_pb2.DiffResponse:
         names = {path: kind.upper() + "_REPLACE" * (path in self.replaces) for path, kind in self.changes.items()}
         details = {path: _PropertyDiff(kind=_PropertyDiff.Kind.Value(name)) for path, name in names.items()}
         return _DiffResponse(
@@ -95,8 +94,8 @@ class Difference:
             diffs=sorted({root(path) for path in self.changes}),
             replaces=sorted({root(path) for path in self.replaces}),
             deleteBeforeReplace=self.delete_first and bool(self.replaces),
-            detailedDiff=details if detailed else {},
-            hasDetailedDiff=detailed,
+            detailedDiff=details,
+            hasDetailedDiff=True,
         )
 
 
@@ -135,7 +134,7 @@ class Provider:
     """One provider process. A subclass names itself and says what each request means for plain values."""
 
     name: ClassVar[str]
-    types: ClassVar[Collection[str]] = ()  # the type tokens it knows; empty: it judges them itself
+    types: ClassVar[Collection[str]] = ()  # the type tokens it knows
     settings: ClassVar[str] = ""
     replacing_settings: ClassVar[str] = ""
 
@@ -149,11 +148,6 @@ class Provider:
 
     def configure(self, given: Properties) -> None:
         """Take note of the settings; nothing slow, every command of the engine does it."""
-
-    def diff_configuration(self, olds: Properties, news: Properties) -> Difference:
-        found = Difference({change.path: change.kind for change in values.changes(olds, news)})
-        found.replaces = [path for path in found.changes if root(path) in self.replacing_settings.split()]
-        return found
 
     def check(self, asked: Asked) -> tuple[Properties, list[Invalid]]:
         raise NotImplementedError
@@ -189,11 +183,10 @@ class Provider:
 
     # What a subclass uses.
 
-    def log(self, message: str, *, urn: str = "", warning: bool = False, status: bool = False) -> None:
-        """A line for the person at the terminal; a `status` line is shown while it lasts and then forgotten."""
+    def tell(self, status: str, urn: str) -> None:
+        """A line about a resource for the person at the terminal, shown while it lasts and then forgotten."""
         if self._engine:
-            severity = engine_pb2.WARNING if warning else engine_pb2.INFO
-            request = engine_pb2.LogRequest(severity=severity, message=message, urn=urn, ephemeral=status)
+            request = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=status, urn=urn, ephemeral=True)
             with contextlib.suppress(grpc.RpcError):
                 self._engine.Log(request, timeout=5)
 
@@ -225,7 +218,9 @@ class Provider:
 
     def on_diff_config(self, request: Any) -> provider_pb2.DiffResponse:
         olds, news = (values.plain(values.decode(side)) for side in (request.old_inputs or request.olds, request.news))
-        return self.diff_configuration(olds, news).message(detailed=False)
+        found = Difference({change.path: change.kind for change in values.changes(olds, news)})
+        found.replaces = [path for path in found.changes if root(path) in self.replacing_settings.split()]
+        return found.message()
 
     def on_configure(self, request: Any) -> provider_pb2.ConfigureResponse:
         self.configuration = values.decode(request.args)
@@ -234,7 +229,7 @@ class Provider:
 
     def on_check(self, request: Any) -> provider_pb2.CheckResponse:
         asked = _asked(request)
-        if self.types and asked.type not in self.types:
+        if asked.type not in self.types:
             known = f"the sandbox knows {', '.join(sorted(self.types))}"
             return _checked(request.news, [Invalid("", f"{unknown('type', asked.type, self.types)}; {known}")])
         asked.news = {name: value for name, value in asked.news.items() if value is not None}
@@ -310,24 +305,15 @@ def _answer(provider: Provider, method: Callable[[Any], Any], request: Any, cont
     try:
         return method(request)
     except PartialError as error:
-        code, reasons = Code.UNKNOWN, [provider.clean(reason, request) for reason in error.reasons]
-        message, detail = reasons[0], any_pb2.Any()
-        inputs = None if error.inputs is None else values.encode(error.inputs)
+        code, message, detail = Code.UNKNOWN, provider.clean(error.reason, request), any_pb2.Any()
         outputs = values.encode(error.outputs)
-        detail.Pack(
-            provider_pb2.ErrorResourceInitFailed(id=error.id, properties=outputs, inputs=inputs, reasons=reasons)
-        )
+        detail.Pack(provider_pb2.ErrorResourceInitFailed(id=error.id, properties=outputs, reasons=[message]))
         status = status_pb2.Status(code=code.value[0], message=message, details=[detail])
         context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
     except Exception as error:
         code, message = provider.explain(error)
         message = provider.clean(message, request)
     return context.abort(code, message)
-
-
-def from_json(value: Any) -> Any:
-    """A provider setting: the SDK sends anything but text as JSON."""
-    return json.loads(value) if isinstance(value, str) else value
 
 
 def serve(provider: Provider) -> None:

@@ -30,8 +30,10 @@ def watch() -> Iterator[Watch]:
 
 
 @pytest.fixture(scope="session")
-def stack(sandbox: Sandbox, watch: Watch) -> Stack:
-    return Stack(sandbox.instance, sandbox.environment)
+def stack(sandbox: Sandbox, watch: Watch) -> Iterator[Stack]:
+    stack = Stack(sandbox.instance, sandbox.environment)
+    yield stack
+    stack.end_orphans()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -64,6 +64,7 @@ class Stack(Platform):
         super().__init__(instance, environment)
         self.given = self.existing()  # what the platform is put into
         self.printed: list[str] = []
+        self.orphans: list[psutil.Process] = []  # providers whose engine was killed
         self.known: set[tuple[str, str]] = set()  # every password and token there ever was
         self.world = World(0, 0, {})
 
@@ -179,12 +180,23 @@ class Stack(Platform):
         return thread
 
     def kill(self, process: subprocess.Popen[str]) -> None:
-        """SIGKILL to the CLI alone; whatever it leaves behind ends by itself."""
-        left = psutil.Process(process.pid).children(recursive=True)
+        """SIGKILL to the CLI alone; whatever it leaves behind ends by itself.
+
+        The real Kubernetes provider looks for its engine every five minutes only, and until then works on what it was
+        asked for. It is left to do so.
+        """
+        children = psutil.Process(process.pid).children(recursive=True)
+        patient = [each for each in children if each.name().startswith("pulumi-resource-kub")]
+        self.orphans += patient
         process.kill()
         process.wait()
-        _, still = psutil.wait_procs(left, 30)
+        _, still = psutil.wait_procs(set(children) - set(patient), 30)
         assert not still, f"a killed Pulumi left {[each.cmdline() for each in still]}"
+
+    def end_orphans(self) -> None:
+        for each in self.orphans:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
 
     def killed(self, *arguments: str, at: str, count: int = 1) -> str | None:
         """Kill a Pulumi command when `count` resources are "begun" or "done"; None when it ended before.

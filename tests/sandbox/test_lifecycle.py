@@ -191,7 +191,7 @@ def test_activate_fails_clearly_when_the_sandbox_is_not_up(unused: Instance) -> 
 
 
 def test_the_engine_takes_every_provider_without_a_warning(sandbox: Sandbox, tmp_path: Path) -> None:
-    for name in lifecycle.PROVIDERS:
+    for name in ("aws", "kubernetes", "random"):
         version = importlib.metadata.version(f"pulumi-{name}")
         launcher = (
             sandbox.instance.state / "pulumi" / "plugins" / f"resource-{name}-v{version}" / f"pulumi-resource-{name}"

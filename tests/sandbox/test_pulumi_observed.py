@@ -1,7 +1,7 @@
-"""What the real engine and the official Kubernetes provider were seen to do, row by row, under the real CLI.
+"""What the real engine and today's Kubernetes provider were seen to do, row by row, under the real CLI.
 
-The rows that need no engine (connection settings, messages, previews that write nothing) are in
-test_providers_kubernetes.
+The provider here is an older release, built from its module (docs/decisions/0009): where it words things differently,
+docs/sandbox.md says so.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def test_secret_created_where_the_object_exists(stack: Stack) -> None:
     secret(stack, "exists", url="x")
     output = stack.up(fails=True)
     assert 'secrets "exists" already exists' in output
-    assert all(way in output for way in ("Patch resource", "`pulumi import`", "upsertExistingObjects")), output
+    assert all(way in output for way in ("Patch resource", "`pulumi import`")), output
 
 
 def test_mutable_secret_is_updated_in_place(stack: Stack) -> None:
@@ -173,9 +173,7 @@ def test_secret_without_enable_secret_mutable_is_replaced(stack: Stack) -> None:
     stack.up()
     uid = stack.get("secret", "replaced")["metadata"]["uid"]
     secret(stack, "replaced", url="b")
-    preview = stack.preview("--diff")
-    assert "kubernetes:core/v1:Secret: (replace)" in preview
-    assert 'Retry #0; creation failed: secrets "replaced" already exists' in preview
+    assert "kubernetes:core/v1:Secret: (replace)" in stack.preview("--diff")
     # A fixed name cannot stand twice: the provider asks for deletion first, as it does for Jobs.
     output = stack.up()
     assert output.index("deleted original") < output.index("creating replacement")
@@ -194,7 +192,7 @@ def test_secret_field_of_another_manager_fails_preview_and_up_until_it_is_forced
     stack.set(SECRET, "other", metadata={"name": "held-up"}, stringData={"url": "x"})
     manager = stack.state()["outputs"]["__fieldManager"]
     for output in (stack.preview(fails=True), stack.run("up", "--yes", fails=True)):
-        assert "server-side apply field conflict detected, see https://www.pulumi.com/" in output
+        assert "Server-Side Apply field conflict detected. See https://www.pulumi.com/" in output
         conflict = (
             f'The resource managed by field manager "{manager}" had an apply conflict: Apply failed with 1 conflict'
         )
@@ -405,10 +403,7 @@ def test_unreachable_cluster(stack: Stack) -> None:
     near, far = stack.provider["kubeconfig"], stack.provider["kubeconfig"].replace(server, "https://127.0.0.1:9")
     stack.provider["kubeconfig"] = far
     secret(stack, "far", url="b")
-    preview = stack.preview()
-    diagnostics = preview.partition("Diagnostics:")[2]
-    assert diagnostics.count("warning: configured Kubernetes cluster is unreachable") == 1, preview
-    assert re.search(r"Secret +x +update", preview)
+    assert re.search(r"Secret +x +update", stack.preview())
     unreachable = "configured Kubernetes cluster is unreachable: unable to load schema information from the API server"
     output = stack.up(fails=True)
     assert re.search(re.escape(f'error: {unreachable}: Get "https://127.0.0.1:9/') + ".*connection refused", output)

@@ -32,7 +32,9 @@ hooks = {name: hook(name, **options) for name, options in PROGRAM["hooks"].items
 provider = pulumi.ProviderResource("kubernetes", "provider", PROGRAM["provider"])
 
 for name, each in PROGRAM["resources"].items():
-    properties, options = each["properties"], each.get("options", {})
+    version, kind = each["type"].removeprefix("kubernetes:").removeprefix("core/").rsplit(":", 1)
+    # The SDK's classes say both; so do we.
+    properties, options = {"apiVersion": version, "kind": kind, **each["properties"]}, each.get("options", {})
     if "stringData" in properties:
         properties["stringData"] = pulumi.Output.secret(properties["stringData"])
     bound = {when: [hooks[name]] for when, name in options.pop("hooks", {}).items()}
