@@ -5,7 +5,7 @@ from pathlib import Path
 from pygount import SourceAnalysis
 
 SANDBOX = Path(__file__).resolve().parents[2] / "sandbox"
-LIMIT = 6_100  # lines of code: no blanks, comments or docstrings; data in YAML does not count
+LIMIT = 6_140  # lines of code: no blanks, comments or docstrings; data in YAML does not count
 
 
 def test_the_sandbox_stays_small() -> None:
