@@ -124,7 +124,9 @@ class Aws(Tabled):
     def read(self, asked: Asked) -> tuple[str, Properties, Properties] | None:
         row, importing = ROWS[asked.type], not asked.olds
         prior = {**(row.imported if importing else {}), **_given(asked.inputs), **_given(asked.olds)}
-        thing = Thing(self, asked, prior, verb=0)
+        plan, _, id_ = asked.id.rpartition("|")  # PLAN|SELECTION, as the real provider imports a backup selection
+        thing = Thing(self, asked, {**prior, **({"planId": plan} if plan else {})}, verb=0)
+        thing.id = id_
         found = thing.look()
         if found is None:
             return None
@@ -135,7 +137,7 @@ class Aws(Tabled):
             worth = values.plain(outputs[name]) not in (*_NOTHING, row.defaults.get(name)) and name != "region"
             if name in asked.inputs or (worth and (importing or name not in row.flagged("computed"))):
                 inputs[name] = outputs[name]
-        return asked.id, inputs, outputs
+        return id_, inputs, outputs
 
     def update(self, asked: Asked) -> Properties:
         row, old, given = ROWS[asked.type], _given(asked.olds), _given(asked.news)
