@@ -18,7 +18,7 @@ from rich.text import Text
 from ops.aws import client, code_of
 from ops.errors import OpsError
 from ops.options import pass_stack, store_argument, with_json
-from ops.recovery_points import RecoveryPoint, recovery_points, restorable_window
+from ops.recovery_points import RETAINED, RecoveryPoint, recovery_points, restorable_window
 from ops.snapshot import find
 from ops.stack import DATABASE, Generation, Stack
 from ops.stack_file import StackFile
@@ -214,6 +214,11 @@ def _version(text: str) -> list[int]:
 def _check_snapshot(stack: Stack, point: RecoveryPoint) -> tuple[str, ...]:
     """Notes on a snapshot that can be restored. Raises OpsError for one that cannot."""
     serving = stack.generation(point.store)
+    if point.kind == RETAINED:
+        raise OpsError(
+            f"{point.name} is what AWS retains of {point.source}, which was deleted, and no snapshot: restore from one "
+            'of its snapshots (`python -m ops backups`), or see docs/runbook.md, "A cluster that was deleted"'
+        )
     if not point.usable:
         raise OpsError(f"snapshot {point.name} is {point.state}: `python -m ops snapshot wait {point.name}`")
     if point.store == DATABASE:
