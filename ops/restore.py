@@ -283,6 +283,8 @@ def promote(stack: Stack, store: str, key: str, *, yes: bool) -> None:
     if generation.serving:
         raise OpsError(f"{generation} serves already")
     file = StackFile(stack)
+    if (written := file.generations(store)) and key not in written:
+        raise OpsError(f"{generation} is taken out of the stack file, and goes with the next `pulumi up`")
     if (file.generations(store).get(key) or {}).get("retiring"):
         raise OpsError(f"{generation} is retiring: take `retiring` out of the stack file and run `pulumi up` first")
     state = _state(generation)
@@ -329,7 +331,13 @@ def retire(stack: Stack, store: str, key: str, confirm: str | None) -> None:
     generation = deployed[key]
     if generation.serving:
         raise OpsError(f"{generation} serves: promote another generation first")
+    if file.serving(store) == key:
+        raise OpsError(f"{generation} serves after the next `pulumi up`: promote another generation first")
+    if (written := file.generations(store)) and key not in written:
+        raise OpsError(f"{generation} is taken out of the stack file already: run `pulumi up`")
     if is_protected(stack, generation):
+        if (written.get(key) or {}).get("retiring"):
+            raise OpsError(f"{generation} is retiring in the stack file: run `pulumi up`, then this once more")
         file.retire(store, key, standing)
         _write(
             file,
