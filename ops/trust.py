@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError
 from botocore.httpsession import URLLib3Session
 
 from ops.errors import OpsError
@@ -33,12 +34,16 @@ def of_rds(region: str) -> str:
     if found := named():
         return found
     url = _RDS_BUNDLE.format(region=region)
-    answer = URLLib3Session(timeout=_TIMEOUT_SECONDS).send(AWSRequest("GET", url).prepare())
+    advice = (
+        "the server of the database cannot be verified without it. Download the region's bundle (Aurora User Guide, "
+        f'"Certificate bundles by AWS Region") and name the file in {VARIABLE}'
+    )
+    try:
+        answer = URLLib3Session(timeout=_TIMEOUT_SECONDS).send(AWSRequest("GET", url).prepare())
+    except BotoCoreError as error:
+        raise OpsError(f"{url} was not reached ({error}): {advice}") from error
     if answer.status_code != 200:
-        raise OpsError(
-            f"{url} answered {answer.status_code}: the server of the database cannot be verified without it. Download "
-            f'the region\'s bundle (Aurora User Guide, "Certificate bundles") and name the file in {VARIABLE}'
-        )
+        raise OpsError(f"{url} answered {answer.status_code}: {advice}")
     return _checked(answer.text, url)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from ops import trust
 from ops.errors import OpsError
@@ -23,6 +24,8 @@ class Session:
 
     def send(self, request):
         self.asked.append(request.url)
+        if not self.answer.status_code:
+            raise EndpointConnectionError(endpoint_url=request.url)
         return self.answer
 
 
@@ -44,7 +47,11 @@ def test_a_named_bundle_is_for_both_stores_and_nothing_is_fetched(monkeypatch, t
 
 @pytest.mark.parametrize(
     ("session", "says"),
-    [(Session(403), "answered 403"), (Session(text="<html>"), "holds no certificate in PEM")],
+    [
+        (Session(0), "was not reached"),
+        (Session(403), "answered 403: .*MEETINITY_CA_BUNDLE"),
+        (Session(text="<html>"), "holds no certificate in PEM"),
+    ],
 )
 def test_a_bundle_that_does_not_come_is_an_error_and_no_reason_to_trust_anybody(monkeypatch, session, says):
     monkeypatch.delenv(trust.VARIABLE, raising=False)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from settings import Problem, Settings, SettingsError
 from settings.access import Access, Reader
-from settings.backup import Backup
+from settings.backup import Backup, Copy, VaultLock
 from settings.base import Model
 from settings.database import Database, Serverless
 from settings.generations import DatabaseRestore
@@ -1103,6 +1103,8 @@ HOLDERS: dict[str, tuple[type[Model], Callable[[Any], dict[str, Any]]]] = {
     "access": (Access, lambda it: {"access": it}),
     "reader": (Reader, lambda it: {"access": {"readers": [it, it]}}),
     "backup": (Backup, lambda it: {"backup": it}),
+    "vault lock": (VaultLock, lambda it: {"backup": {"vaultLock": it}}),
+    "copy": (Copy, lambda it: {"backup": {"copyTo": it}}),
     "monitoring": (Monitoring, lambda it: {"monitoring": it}),
     "subscriber": (Subscriber, lambda it: {"monitoring": {"subscribers": [it]}}),
 }
