@@ -4,8 +4,10 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.aurora import AuroraCluster
+from components.backup_plan import BackupPlan
 from components.from_settings import (
     aurora_args,
+    backup_plan_args,
     kubernetes_and_network,
     logical_name,
     migration_args,
@@ -31,6 +33,7 @@ caches = {
     generation: RedisReplicationGroup(logical_name("redis", generation), redis_args(settings, generation, network))
     for generation in settings.redis.generations
 }
+backup_plan = BackupPlan("backup", backup_plan_args(settings, databases.values())) if settings.backup.enabled else None
 database, redis = databases[settings.database.serving], caches[settings.redis.serving]
 
 namespace: pulumi.Input[str] = settings.kubernetes.namespace
@@ -65,7 +68,7 @@ outputs = {
     "redis_port": redis.port,
     "redis_auth_token": redis.auth_token,
     "cluster_name": settings.kubernetes.cluster_name,
-    "aws_backup_vault_arn": None,
+    "aws_backup_vault_arn": backup_plan.vault_arn if backup_plan else None,
     "helm_values": helm_values(settings.environment, secrets),
     "stores": stores_output(settings, databases, caches),
     "kubernetes": {"namespace": namespace, "context": access.context, "kubeconfig": access.kubeconfig},

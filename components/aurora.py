@@ -103,6 +103,8 @@ class AuroraClusterArgs:
     backup_retention_period: int = 7
     """Days, 1 to 35: Aurora backups cannot be turned off."""
     preferred_backup_window: str = "03:00-04:00"
+    backups_managed_by_aws_backup: bool = False
+    """AWS Backup's continuous mode sets retention and window itself: ours are used at creation, then left alone."""
     preferred_maintenance_window: str = "sun:04:00-sun:05:00"
     deletion_protection: bool = True
     """AWS's deletion protection and Pulumi's `protect` together, so that one decision lifts both."""
@@ -343,8 +345,14 @@ class AuroraCluster(pulumi.ComponentResource):
                 parent=self,
                 protect=args.deletion_protection,
                 depends_on=depends_on,
-                # A restore happens at creation; taking the spent input out later must not replace the cluster.
-                ignore_changes=["snapshotIdentifier", "restoreToPointInTime"],
+                ignore_changes=[
+                    # A restore happens at creation; taking the spent input out later must not replace the cluster.
+                    "snapshotIdentifier",
+                    "restoreToPointInTime",
+                    # AWS refuses changes to what AWS Backup manages, which is as it says from its next backup on
+                    # (terraform-provider-aws #33465).
+                    *(["backupRetentionPeriod", "preferredBackupWindow"] if args.backups_managed_by_aws_backup else []),
+                ],
                 hooks=_say_what_a_restore_left(self._name) if args.restore else None,
             ),
         )

@@ -5,13 +5,14 @@ Components do not know the settings, so that each is usable without them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 import pulumi
 import pulumi_aws as aws
 
 from components.aurora import AuroraCluster, AuroraClusterArgs, AuroraRestore, ServerlessV2
+from components.backup_plan import BackupPlanArgs, CopyAction, VaultLock
 from components.cluster_access import ClusterAccess, eks_access
 from components.migration import MigrationJobArgs
 from components.network import Network, resolve_network
@@ -104,6 +105,7 @@ def aurora_args(settings: Settings, generation: str, network: Network) -> Aurora
         kms_key_id=database.kms_key_id,
         backup_retention_period=database.backup_retention_period,
         preferred_backup_window=database.preferred_backup_window,
+        backups_managed_by_aws_backup=settings.backup.enabled and settings.backup.enable_continuous_backup,
         preferred_maintenance_window=database.preferred_maintenance_window,
         deletion_protection=database.deletion_protection and not database.generations[generation].retiring,
         restore=_aurora_restore(settings, generation),
@@ -152,6 +154,45 @@ def redis_args(settings: Settings, generation: str, network: Network) -> RedisRe
         auto_minor_version_upgrade=redis.auto_minor_version_upgrade,
         protect=not redis.generations[generation].retiring,
         accepted_changes=_accepted_changes(settings, "redis"),
+    )
+
+
+def backup_plan_args(settings: Settings, databases: Iterable[AuroraCluster]) -> BackupPlanArgs:
+    """Every generation of the database is backed up: a restored one before it serves, a retiring one to its end.
+
+    Names are the old module's.
+    """
+    backup, environment = settings.backup, settings.environment
+    lock, copy = backup.vault_lock, backup.copy_to
+    return BackupPlanArgs(
+        vault_name=backup.vault_name,
+        plan_name=backup.plan_name,
+        role_name=f"{environment}-aws-backup-role",
+        selection_name=f"{environment}-backup-selection",
+        resource_arns=[*(each.cluster_arn for each in databases), *backup.additional_resource_arns],
+        selection_tags=backup.selection_tags,
+        tags=settings.standard_tags,
+        kms_key_id=backup.kms_key_id,
+        schedule=backup.schedule,
+        start_window=backup.start_window,
+        completion_window=backup.completion_window,
+        delete_after=backup.delete_after,
+        cold_storage_after=backup.cold_storage_after or None,
+        enable_continuous_backup=backup.enable_continuous_backup,
+        vault_lock=VaultLock(
+            changeable_for_days=lock.changeable_for_days,
+            min_retention_days=lock.min_retention_days,
+            max_retention_days=lock.max_retention_days,
+        )
+        if lock
+        else None,
+        copy_to=CopyAction(
+            vault_arn=copy.vault_arn,
+            delete_after=copy.delete_after,
+            cold_storage_after=copy.cold_storage_after or None,
+        )
+        if copy
+        else None,
     )
 
 

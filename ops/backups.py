@@ -39,8 +39,9 @@ def backups(stack: Stack, *, as_json: bool) -> None:
     now = datetime.now(UTC)
     stores: list[dict[str, Any]] = []
     points: list[RecoveryPoint] = []
+    notes: list[str] = []
     for store in STORES:
-        found = recovery_points(stack, store)
+        found = recovery_points(stack, store, notes)
         points += found
         days = floor(stack.environment, store)
         stores += [_coverage(generation, found, days, now) for generation in stack.generations(store)]
@@ -49,6 +50,7 @@ def backups(stack: Stack, *, as_json: bool) -> None:
         "environment": stack.environment,
         "stores": stores,
         "points": [as_document(point, now) for point in points],
+        "notes": notes,
     }
     show(document, _tables(document), as_json=as_json)
     if short := [gap for each in stores if each["serving"] for gap in each["gaps"]]:
@@ -68,6 +70,7 @@ def as_document(point: RecoveryPoint, now: datetime) -> dict[str, Any]:
         "source": point.source,
         "name": point.name,
         "kind": point.kind,
+        "vault": point.vault,
         "state": point.state,
         "takenAt": moment(point.taken_at),
         "age": span(now - point.taken_at) if point.taken_at else None,
@@ -85,7 +88,7 @@ def points_table(title: str, points: Sequence[dict[str, Any]]) -> RenderableType
                 each["store"],
                 each["generation"],
                 each["name"],
-                each["kind"],
+                f"{each['kind']} in {each['vault']}" if each["vault"] else each["kind"],
                 each["state"],
                 each["takenAt"],
                 each["age"],
@@ -181,3 +184,5 @@ def _tables(document: dict[str, Any]) -> Iterator[RenderableType]:
         ),
     )
     yield points_table("\nRecovery points", document["points"])
+    if document["notes"]:
+        yield table("\nNot known", ("what",), [(note,) for note in document["notes"]])

@@ -7,8 +7,11 @@ generation: updates are targeted, and the stack file ends as it began. Fit for a
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,9 +46,12 @@ def drill(
 
     Ends in the measured recovery time and recovery point. Exits 3 when a restored store falls short.
     """
+    if report and not report.parent.is_dir():
+        raise OpsError(f"--report {report}: there is no directory {report.parent}")
     if not yes:
         click.confirm(f"Restore and delete a temporary generation in stack {stack.name}?", abort=True, err=True)
-    results = [_drill(stack, store, metrics=not no_metrics) for store in stores or STORES]
+    with _alone(stack):
+        results = [_drill(stack, store, metrics=not no_metrics) for store in dict.fromkeys(stores or STORES)]
     document = {"stack": stack.name, "environment": stack.environment, "drills": results}
     if report:
         report.write_text(json.dumps(document, indent=2) + "\n")
@@ -63,6 +69,22 @@ def drill(
     show(document, [table(f"Drill of stack {stack.name}", columns, rows)], as_json=as_json)
     if wrong := [f"{each['store']}: {'; '.join(each['wrong'])}" for each in results if each["wrong"]]:
         raise FoundError(f"the drill restored something else than the source has: {' '.join(wrong)}")
+
+
+@contextlib.contextmanager
+def _alone(stack: Stack) -> Iterator[None]:
+    """One drill of a checkout at a time: the second would take the first one's generation for remains.
+
+    The lock is on the directory: it leaves no file, and the kernel takes it back from whoever ends.
+    """
+    directory = os.open(StackFile(stack).path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise OpsError("another drill of this checkout is at work: wait for it to end") from None
+    finally:
+        os.close(directory)
 
 
 def _drill(stack: Stack, store: str, *, metrics: bool) -> dict[str, Any]:
@@ -86,10 +108,12 @@ def _drill(stack: Stack, store: str, *, metrics: bool) -> dict[str, Any]:
         outcome = "restored" if not wrong else "differs"
     finally:
         took = time.monotonic() - clock
-        if metrics:
-            _write_metrics(stack, store, took, behind.total_seconds(), succeeded=outcome == "restored")
-        file.undo()
-        _take_down(stack.again(), store)
+        try:
+            if metrics:
+                _write_metrics(stack, store, took, behind.total_seconds(), succeeded=outcome == "restored")
+        finally:
+            file.undo()
+            _take_down(stack.again(), store)
     return {
         "store": store,
         "outcome": outcome,

@@ -1,8 +1,8 @@
 """A short-lived Job next to the stores: what it is told comes in a Secret, what it says is read from its logs.
 
-Both go when the command ends, however it ends; should it be killed, the Job's own deadline and time to
-live see to the Job, and the Job's deletion takes the Secret along. The Kubernetes client is imported where
-it is used: it takes longer than all the rest of a command.
+Both go when the command ends, however it ends. Should it be killed, the Job's own deadline and time to live see to the
+Job, which takes the Secret along: that is the Job's from its first moment, so none is ever left alone. The Kubernetes
+client is imported where it is used: it takes longer than all the rest of a command.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from ops.terminal import wait_until
 if TYPE_CHECKING:
     from kubernetes import client
 
+FILES = "/run/ops"
 LABELS = {"app.kubernetes.io/part-of": "meetinity-data", "app.kubernetes.io/managed-by": "ops"}
 DEADLINE_SECONDS = 3600
 KEPT_SECONDS = 600
@@ -35,6 +36,12 @@ class Container:
     script: str
     environment: Mapping[str, str]
     """Reaches the container through a Secret, password and all."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """By name, under FILES."""
+
+    @property
+    def secret_data(self) -> dict[str, str]:
+        return {f"{self.name}.{key}": value for key, value in {**self.environment, **self.files}.items()}
 
 
 @contextlib.contextmanager
@@ -70,17 +77,16 @@ def run(stack: Stack, purpose: str, containers: Sequence[Container]) -> dict[str
     with _cluster(stack) as (api, namespace):
         core, batch = client.CoreV1Api(api), client.BatchV1Api(api)
         name = f"ops-{purpose}-{secrets.token_hex(4)}"
-        core.create_namespaced_secret(
-            namespace,
-            {
-                "metadata": {"name": name, "labels": LABELS},
-                "stringData": {f"{c.name}.{key}": value for c in containers for key, value in c.environment.items()},
-            },
-        )
         try:
             job = batch.create_namespaced_job(namespace, _job(name, containers))
             owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job.metadata.uid}
-            core.patch_namespaced_secret(name, namespace, {"metadata": {"ownerReferences": [owner]}})
+            core.create_namespaced_secret(
+                namespace,
+                {
+                    "metadata": {"name": name, "labels": LABELS, "ownerReferences": [owner]},
+                    "stringData": {key: value for each in containers for key, value in each.secret_data.items()},
+                },
+            )
 
             def look() -> tuple[str, bool]:
                 status = batch.read_namespaced_job(name, namespace).status
@@ -143,6 +149,17 @@ def _job(name: str, containers: Sequence[Container]) -> dict[str, Any]:
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
                     "containers": [_container(name, each) for each in containers],
+                    "volumes": [
+                        {
+                            "name": f"files-{each.name}",
+                            "secret": {
+                                "secretName": name,
+                                "items": [{"key": f"{each.name}.{file}", "path": file} for file in each.files],
+                            },
+                        }
+                        for each in containers
+                        if each.files
+                    ],
                 },
             },
         },
@@ -158,6 +175,9 @@ def _container(secret: str, described: Container) -> dict[str, Any]:
             {"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": f"{described.name}.{key}"}}}
             for key in described.environment
         ],
+        "volumeMounts": [{"name": f"files-{described.name}", "mountPath": FILES, "readOnly": True}]
+        if described.files
+        else [],
         "resources": RESOURCES,
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -1,4 +1,7 @@
-"""Every point that a store can be brought back to: Aurora's window and snapshots, ElastiCache's snapshots."""
+"""Every point that a store can be brought back to.
+
+Aurora's window, its snapshots wherever they are kept, what is retained of deleted clusters; ElastiCache's snapshots.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ops.aws import client, pages
+from botocore.exceptions import ClientError
+
+from ops.aws import client, code_of, if_allowed, pages
 from ops.stack import DATABASE, REDIS, Generation, Stack
 
-AUTOMATED, MANUAL, AWS_BACKUP = "automated", "manual", "aws-backup"
+AUTOMATED, MANUAL = "automated", "manual"
+# In a vault; the name begins so, whatever type RDS gives it.
+AWS_BACKUP, AWS_BACKUP_PREFIX = "aws-backup", "awsbackup:"
+# The automated backups of a cluster that was deleted: every moment up to its end, until they expire.
+RETAINED = "retained"
 
 
 @dataclass(frozen=True)
@@ -31,15 +40,21 @@ class RecoveryPoint:
     size_gib: float | None
     details: dict[str, Any]
     """AWS's whole answer, for whoever has to compare."""
+    vault: str | None = None
+    """AWS Backup's, where it is kept in one."""
 
     @property
     def usable(self) -> bool:
         return self.state == "available"
 
 
-def recovery_points(stack: Stack, store: str) -> list[RecoveryPoint]:
-    """Newest first, with those of generations that the stack no longer has."""
-    found = _database_points(stack) if store == DATABASE else _redis_points(stack)
+def recovery_points(stack: Stack, store: str, notes: list[str] | None = None) -> list[RecoveryPoint]:
+    """Newest first, with those of generations that the stack no longer has. `notes` gets what AWS would not tell."""
+    notes = [] if notes is None else notes
+    if store == DATABASE:
+        found = [*_database_points(stack, notes), *_retained_backups(stack, notes)]
+    else:
+        found = list(_redis_points(stack))
     return sorted(found, key=lambda each: (each.taken_at is None, each.taken_at or datetime.min), reverse=True)
 
 
@@ -52,28 +67,100 @@ def _generation_of(stack: Stack, store: str, source: str) -> str | None:
     return "retired" if source == base or source.startswith(f"{base}-") else None
 
 
-def _database_points(stack: Stack) -> Iterator[RecoveryPoint]:
+def _database_points(stack: Stack, notes: list[str]) -> Iterator[RecoveryPoint]:
+    in_vaults = _in_vaults(stack, notes)
+    snapshots = list(pages(stack.region, "rds", "describe_db_cluster_snapshots", "DBClusterSnapshots"))
+    # RDS lists automated and manual ones; another type it tells of when asked by name.
+    listed = {each["DBClusterSnapshotArn"] for each in snapshots}
+    snapshots += [each for arn in in_vaults if arn not in listed and (each := _by_arn(stack, arn))]
     clusters = {
         each["DBClusterIdentifier"]: each
         for each in pages(stack.region, "rds", "describe_db_clusters", "DBClusters")
         if _generation_of(stack, DATABASE, each["DBClusterIdentifier"])
     }
-    for each in pages(stack.region, "rds", "describe_db_cluster_snapshots", "DBClusterSnapshots"):
+    for each in snapshots:
         source = each["DBClusterIdentifier"]
         generation = _generation_of(stack, DATABASE, source)
         if generation is None:
             continue
-        kind = AWS_BACKUP if each["SnapshotType"] == "awsbackup" else each["SnapshotType"]
+        name, point = each["DBClusterSnapshotIdentifier"], in_vaults.get(each["DBClusterSnapshotArn"], {})
+        kind = AWS_BACKUP if point or name.startswith(AWS_BACKUP_PREFIX) else each["SnapshotType"]
         taken, kept = each.get("SnapshotCreateTime"), clusters.get(source, {}).get("BackupRetentionPeriod")
         yield RecoveryPoint(
             store=DATABASE,
             generation=generation,
             source=source,
-            name=each["DBClusterSnapshotIdentifier"],
+            name=name,
             kind=kind,
             state=each["Status"],
             taken_at=taken,
-            expires_at=taken + timedelta(days=kept) if kind == AUTOMATED and taken and kept else None,
+            expires_at=taken + timedelta(days=kept)
+            if kind == AUTOMATED and taken and kept
+            else (point.get("CalculatedLifecycle") or {}).get("DeleteAt"),
+            engine_version=each["EngineVersion"],
+            size_gib=each.get("AllocatedStorage"),
+            details=each,
+            vault=point.get("BackupVaultName"),
+        )
+
+
+def _by_arn(stack: Stack, arn: str) -> dict[str, Any] | None:
+    try:
+        answer = client("rds", stack.region).describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=arn)
+    except ClientError as error:
+        if code_of(error) != "DBClusterSnapshotNotFoundFault":
+            raise
+        return None
+    return dict(answer["DBClusterSnapshots"][0])
+
+
+def _in_vaults(stack: Stack, notes: list[str]) -> dict[str, dict[str, Any]]:
+    """AWS Backup's recovery points of the stack's clusters, by the snapshot's ARN.
+
+    A continuous one is no snapshot: it is the cluster's own restorable window.
+    """
+
+    def ask(arn: str) -> dict[str, dict[str, Any]]:
+        points = pages(stack.region, "backup", "list_recovery_points_by_resource", "RecoveryPoints", ResourceArn=arn)
+        # Only a vault tells until when it keeps them.
+        vaults = {each["BackupVaultName"] for each in points}
+        return {
+            each["RecoveryPointArn"]: each
+            for vault in sorted(vaults)
+            for each in pages(
+                *(stack.region, "backup", "list_recovery_points_by_backup_vault", "RecoveryPoints"),
+                BackupVaultName=vault,
+                ByResourceArn=arn,
+            )
+            if ":cluster-snapshot:" in each["RecoveryPointArn"]
+        }
+
+    found: dict[str, dict[str, Any]] = {}
+    for each in stack.generations(DATABASE):
+        what = f"AWS Backup's recovery points of {each.identifier}"
+        found |= if_allowed(what, lambda arn=each.arn: ask(arn), notes) or {}  # type: ignore[misc]
+    return found
+
+
+def _retained_backups(stack: Stack, notes: list[str]) -> Iterator[RecoveryPoint]:
+    def ask() -> list[dict[str, Any]]:
+        every = pages(stack.region, "rds", "describe_db_cluster_automated_backups", "DBClusterAutomatedBackups")
+        return [each for each in every if each["Status"] == RETAINED]
+
+    for each in if_allowed("automated backups of deleted clusters", ask, notes) or []:
+        generation = _generation_of(stack, DATABASE, each["DBClusterIdentifier"])
+        if generation is None:
+            continue
+        until = each.get("RestoreWindow", {}).get("LatestTime")
+        yield RecoveryPoint(
+            store=DATABASE,
+            generation="retired",
+            source=each["DBClusterIdentifier"],
+            name=each["DbClusterResourceId"],
+            kind=RETAINED,
+            state="available",
+            taken_at=until,
+            expires_at=until + timedelta(days=each["BackupRetentionPeriod"]) if until else None,
             engine_version=each["EngineVersion"],
             size_gib=each.get("AllocatedStorage"),
             details=each,

@@ -18,7 +18,7 @@ from rich.text import Text
 from ops.aws import client, code_of
 from ops.errors import OpsError
 from ops.options import pass_stack, store_argument, with_json
-from ops.recovery_points import RecoveryPoint, recovery_points, restorable_window
+from ops.recovery_points import RETAINED, RecoveryPoint, recovery_points, restorable_window
 from ops.snapshot import find
 from ops.stack import DATABASE, Generation, Stack
 from ops.stack_file import StackFile
@@ -214,6 +214,11 @@ def _version(text: str) -> list[int]:
 def _check_snapshot(stack: Stack, point: RecoveryPoint) -> tuple[str, ...]:
     """Notes on a snapshot that can be restored. Raises OpsError for one that cannot."""
     serving = stack.generation(point.store)
+    if point.kind == RETAINED:
+        raise OpsError(
+            f"{point.name} is what AWS retains of {point.source}, which was deleted, and no snapshot: restore from one "
+            'of its snapshots (`python -m ops backups`), or see docs/runbook.md, "A cluster that was deleted"'
+        )
     if not point.usable:
         raise OpsError(f"snapshot {point.name} is {point.state}: `python -m ops snapshot wait {point.name}`")
     if point.store == DATABASE:
@@ -278,6 +283,8 @@ def promote(stack: Stack, store: str, key: str, *, yes: bool) -> None:
     if generation.serving:
         raise OpsError(f"{generation} serves already")
     file = StackFile(stack)
+    if (written := file.generations(store)) and key not in written:
+        raise OpsError(f"{generation} is taken out of the stack file, and goes with the next `pulumi up`")
     if (file.generations(store).get(key) or {}).get("retiring"):
         raise OpsError(f"{generation} is retiring: take `retiring` out of the stack file and run `pulumi up` first")
     state = _state(generation)
@@ -324,7 +331,13 @@ def retire(stack: Stack, store: str, key: str, confirm: str | None) -> None:
     generation = deployed[key]
     if generation.serving:
         raise OpsError(f"{generation} serves: promote another generation first")
+    if file.serving(store) == key:
+        raise OpsError(f"{generation} serves after the next `pulumi up`: promote another generation first")
+    if (written := file.generations(store)) and key not in written:
+        raise OpsError(f"{generation} is taken out of the stack file already: run `pulumi up`")
     if is_protected(stack, generation):
+        if (written.get(key) or {}).get("retiring"):
+            raise OpsError(f"{generation} is retiring in the stack file: run `pulumi up`, then this once more")
         file.retire(store, key, standing)
         _write(
             file,

@@ -68,8 +68,18 @@ class StackFile:
         )
         return "\n".join(lines)
 
+    def serving(self, store: str) -> str | None:
+        """The generation that the file lets serve; None where it leaves it to the default."""
+        found = self._section(store).get("serving")
+        return None if found is None else str(found)
+
     def write(self) -> None:
-        """The whole file or nothing of it, with the rights it had."""
+        """The whole file or nothing of it, with the rights it had.
+
+        Raises OpsError when somebody else has written since it was read: their edit must not be lost.
+        """
+        if self.path.read_text() != self._before:
+            raise OpsError(f"{self.path.name} was changed by somebody else meanwhile: run the command again")
         self._replace(self._text())
 
     def undo(self) -> None:

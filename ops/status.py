@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from ops.aws import client, code_of, if_allowed
 from ops.errors import FoundError
 from ops.options import pass_stack, with_json
-from ops.recovery_points import recovery_points, window_of
+from ops.recovery_points import RETAINED, recovery_points, window_of
 from ops.stack import DATABASE, STORES, Generation, Stack
 from ops.terminal import between, moment, show, span, table
 
@@ -41,8 +41,8 @@ def report(stack: Stack) -> dict[str, Any]:
     stores = []
     for store in STORES:
         newest: dict[str, Any] = {}
-        for point in recovery_points(stack, store):
-            if point.usable and point.taken_at:
+        for point in recovery_points(stack, store, notes):
+            if point.usable and point.taken_at and point.kind != RETAINED:
                 newest.setdefault(point.source, {"name": point.name, "takenAt": moment(point.taken_at)})
         for generation in stack.generations(store):
             described = _described(generation, notes)

@@ -13,8 +13,8 @@ from typing import Any
 import click
 from rich.console import RenderableType
 
-from ops import in_cluster
-from ops.errors import FoundError
+from ops import in_cluster, trust
+from ops.errors import FoundError, OpsError
 from ops.options import pass_stack, store_argument, with_json
 from ops.stack import DATABASE, Generation, Stack
 from ops.terminal import show, table
@@ -22,6 +22,7 @@ from ops.terminal import show, table
 POSTGRESQL_IMAGE = "public.ecr.aws/docker/library/postgres:17.6-alpine"
 REDIS_IMAGE = "public.ecr.aws/docker/library/redis:7.2.5-alpine"
 SAMPLED_KEYS = 200
+_CA = "ca.pem"
 # Kinds of facts that a restore must bring back as they are in the source.
 STRUCTURE = ("revision", "extension", "role")
 CONTENT = ("table", "keys", "key")
@@ -49,7 +50,7 @@ SQL
 
 # The same keys on both sides: the first in order.
 _REDIS = rf"""
-tls=; [ "$REDIS_TLS" = no ] || tls='--tls --insecure'
+tls=; [ "$REDIS_TLS" = no ] || tls="--tls${{REDIS_CA:+ --cacert $REDIS_CA}}"
 ask() {{ redis-cli $tls -h "$REDIS_HOST" -p "$REDIS_PORT" --no-auth-warning "$@"; }}
 [ "$(ask PING)" = PONG ]
 echo "keys|all|$(ask DBSIZE)"
@@ -68,7 +69,10 @@ done
 @pass_stack
 def verify(stack: Stack, store: str, key: str, against: str | None, *, exact: bool, as_json: bool) -> None:
     """Compare generation KEY of STORE with its source, from a Job in the cluster. Exits 3 when it falls short."""
-    report = compare(stack, stack.generation(store, key), stack.generation(store, against))
+    restored, source = stack.generation(store, key), stack.generation(store, against)
+    if restored == source:
+        raise OpsError(f"{restored} would be compared with itself: name the restored one, or another --against")
+    report = compare(stack, restored, source)
     show(report.as_document(), report.as_tables(), as_json=as_json)
     if wrong := report.wrong(exact=exact):
         raise FoundError(f"{report.restored} is not as {report.source}: {'; '.join(wrong)}")
@@ -154,15 +158,22 @@ def _container(stack: Stack, name: str, generation: Generation) -> in_cluster.Co
             "PGDATABASE": way["database"],
             "PGUSER": way["username"],
             "PGPASSWORD": way["password"],
-            "PGSSLMODE": "require",
+            "PGSSLMODE": "verify-full",
+            "PGSSLROOTCERT": f"{in_cluster.FILES}/{_CA}",
             "PGCONNECT_TIMEOUT": "10",
         }
-        return in_cluster.Container(name, POSTGRESQL_IMAGE, _POSTGRESQL, environment)
+        files = {_CA: trust.of_rds(generation.region)}
+        return in_cluster.Container(name, POSTGRESQL_IMAGE, _POSTGRESQL, environment, files)
     tls = "yes" if way["tls"] else "no"
     environment = {"REDIS_HOST": host, "REDIS_PORT": port, "REDIS_TLS": tls}
     if way.get("password"):
         environment["REDISCLI_AUTH"] = way["password"]
-    return in_cluster.Container(name, REDIS_IMAGE, _REDIS, environment)
+    # ElastiCache's certificates come from public roots, which the image has. redis-cli checks who signed a certificate,
+    # not its name: hiredis does not either.
+    files = {_CA: named} if (named := trust.named()) else {}
+    if files:
+        environment["REDIS_CA"] = f"{in_cluster.FILES}/{_CA}"
+    return in_cluster.Container(name, REDIS_IMAGE, _REDIS, environment, files)
 
 
 def parse(text: str) -> Facts:

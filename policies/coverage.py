@@ -140,7 +140,7 @@ REASONS: Mapping[str, str] = {
     "CKV_AWS_327": _OWN_KEY.format(rule="aurora-own-key"),
     "CKV_AWS_354": _OWN_KEY.format(rule="performance-insights-own-key"),
     "CKV_AWS_191": _OWN_KEY.format(rule="redis-own-key"),
-    "CKV2_AWS_8": "no environment has an AWS Backup plan yet; `backup-plan-covers-stores` is there, off: whoever "
+    "CKV2_AWS_8": "no environment has an AWS Backup plan; `backup-plan-covers-stores` is there, off: whoever "
     "enables meetinity-data:backup turns it on in policies/environments",
     "CKV_K8S_8": _DEPLOYMENTS,
     "CKV_K8S_9": _DEPLOYMENTS,
@@ -153,7 +153,7 @@ REASONS: Mapping[str, str] = {
     "CKV_AWS_319": _NO_SUCH,
     "CKV_AWS_149": _NO_SUCH,
     "CKV2_AWS_57": _NO_SUCH,
-    "CKV_AWS_166": _NO_SUCH,
+    "CKV_AWS_166": "AWS's own key encrypts the vault; meetinity-data:backup.kmsKeyId gives another",
     "CKV_K8S_15": "a pinned image does not change between pulls, and the node may start it while the registry is down",
     "CKV_K8S_35": "services read DATABASE_URL from their environment: the contract with them",
     "CKV_K8S_42": "`secrets-read-by-the-listed` admits only subjects that are listed",

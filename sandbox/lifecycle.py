@@ -144,6 +144,7 @@ def variables(instance: Instance) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "KUBECONFIG": str(instance.kubeconfig),
         "PGSSLROOTCERT": str(instance.ca_certificate),
+        "MEETINITY_CA_BUNDLE": str(instance.ca_certificate),
         "NO_PROXY": ",".join([*loopback, *proxied]),
     }
 

@@ -73,9 +73,11 @@ _COMMON: Mapping[str, Values] = {
         "schedule": "cron(0 3 * * ? *)",
         "startWindow": 60,
         "completionWindow": 360,
+        "additionalResourceArns": [],
+        "selectionTags": {},
+        "enableContinuousBackup": False,
         "coldStorageAfter": 0,
         "deleteAfter": 35,
-        "additionalResourceArns": [],
     },
     # Thresholds: AWS's recommended alarms (CloudWatch User Guide).
     "monitoring": {

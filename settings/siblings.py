@@ -32,6 +32,7 @@ def sibling_clashes(values: Mapping[str, Any], *, environment: str | None) -> It
     """What is wrong between the entries of a configuration completed with its defaults."""
     yield from _repeated((), values)
     yield from _network_without_cluster(values)
+    yield from _two_retentions(values)
     for store in ("database", "redis"):
         yield from _generations(store, _mapping(values.get(store)))
     if environment is not None:
@@ -74,6 +75,19 @@ def _network_without_cluster(values: Mapping[str, Any]) -> Iterator[Clash]:
                     "the network's ids, where kubernetes has no clusterName to look them up from",
                     f"Set {key}, or reach Kubernetes by clusterName",
                 )
+
+
+def _two_retentions(values: Mapping[str, Any]) -> Iterator[Clash]:
+    """AWS Backup's continuous mode sets the cluster's retention to its own: two numbers would be at war."""
+    backup, database = _mapping(values.get("backup")), _mapping(values.get("database"))
+    kept, wanted = backup.get("deleteAfter"), database.get("backupRetentionPeriod")
+    if backup.get("enabled") is True and backup.get("enableContinuousBackup") is True and kept != wanted:
+        yield Clash(
+            ("backup", "deleteAfter"),
+            kept,
+            f"database.backupRetentionPeriod ({wanted}) with enableContinuousBackup, which keeps both the same",
+            "Write the same number of days at both keys",
+        )
 
 
 def _generations(store: str, values: Mapping[str, Any]) -> Iterator[Clash]:

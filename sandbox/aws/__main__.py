@@ -25,7 +25,7 @@ os.environ.pop("AWS_ENDPOINT_URL", None)
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
-from sandbox.aws import elasticache, moto_gaps, rds  # noqa: F401 — they fill the tables of operations
+from sandbox.aws import backup, elasticache, moto_gaps, rds  # noqa: F401 — they fill the tables of operations
 from sandbox.aws.account_state import AccountState
 from sandbox.aws.operations import RECOVERIES
 from sandbox.aws.server import AwsApi

@@ -18,7 +18,11 @@ from sandbox.aws.operations import AwsError, Parameters, operation
 from sandbox.instance import ACCOUNT_ID
 
 # The AWS-managed policies the platform attaches; loading all 1,500 would double the start-up time.
-MANAGED_POLICIES = ("AmazonRDSEnhancedMonitoringRole",)
+MANAGED_POLICIES = (
+    "AmazonRDSEnhancedMonitoringRole",
+    "AWSBackupServiceRolePolicyForBackup",
+    "AWSBackupServiceRolePolicyForRestores",
+)
 
 # What moto takes of a new EKS cluster.
 EKS_CLUSTER = """name roleArn resourcesVpcConfig version kubernetesNetworkConfig logging clientRequestToken tags

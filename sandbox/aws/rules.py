@@ -124,6 +124,9 @@ class _Functions(Functions):  # type: ignore[misc]
     def ask_lower(self, value: str) -> str:
         return value.lower()
 
+    def ask_plus(self, one: int, other: int) -> int:
+        return one + other
+
     def ask_distinct(self, values: list[str]) -> list[str]:
         return sorted(set(values))
 

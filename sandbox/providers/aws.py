@@ -124,7 +124,9 @@ class Aws(Tabled):
     def read(self, asked: Asked) -> tuple[str, Properties, Properties] | None:
         row, importing = ROWS[asked.type], not asked.olds
         prior = {**(row.imported if importing else {}), **_given(asked.inputs), **_given(asked.olds)}
-        thing = Thing(self, asked, prior, verb=0)
+        plan, _, id_ = asked.id.rpartition("|")  # PLAN|SELECTION, as the real provider imports a backup selection
+        thing = Thing(self, asked, {**prior, **({"planId": plan} if plan else {})}, verb=0)
+        thing.id = id_
         found = thing.look()
         if found is None:
             return None
@@ -135,7 +137,7 @@ class Aws(Tabled):
             worth = values.plain(outputs[name]) not in (*_NOTHING, row.defaults.get(name)) and name != "region"
             if name in asked.inputs or (worth and (importing or name not in row.flagged("computed"))):
                 inputs[name] = outputs[name]
-        return asked.id, inputs, outputs
+        return id_, inputs, outputs
 
     def update(self, asked: Asked) -> Properties:
         row, old, given = ROWS[asked.type], _given(asked.olds), _given(asked.news)
@@ -317,7 +319,7 @@ class Thing:
         for name, shape in self.members(operation).items() if tags else ():
             if name == "TagSpecifications" and "Tags" not in self.members(operation):
                 return {name: [{"ResourceType": self.row.noun.replace("_", "-"), "Tags": pairs}]}
-            if name.lower() in ("tags", "tagkeys"):
+            if re.fullmatch("([A-Z][a-z]+)*Tags|tags|[Tt]agKeys|TagKeyList", name):
                 names = shape.type_name == "list" and shape.member.type_name == "string"
                 return {name: sorted(tags) if names else tags if shape.type_name == "map" else pairs}
         return {}
@@ -337,7 +339,7 @@ class Thing:
         """The resource as the API describes it; None when it is gone."""
         operation = self.row.operation("read")
         try:
-            answer = self.call(operation, **self.request(operation, self.path))
+            answer = self.call(operation, **self.request(operation, {*self.path, *self.row.flagged("always")}))
         except Exception as error:
             if _missing(error):
                 return None
@@ -451,7 +453,7 @@ def _unwire(argument: Argument, value: Any) -> Any:
     if isinstance(value, list):
         return argument.normal([_unwire(argument, each) for each in value]) or []
     if not (argument.fields and isinstance(value, dict)):
-        return value
+        return _json(value)
     found = {name: _search(path, value) for name, path in argument.fields.items()}
     return {name: item for name, item in found.items() if item is not None}
 
@@ -481,11 +483,11 @@ def _tags(found: Any) -> Properties:
 
 
 def _json(value: Any) -> Any:
-    """A part of an API's answer as a property value: times as text."""
+    """A part of an API's answer as a property value: times as text, nothing for null."""
     if isinstance(value, datetime.datetime):
         return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, dict):
-        return {name: _json(item) for name, item in value.items()}
+        return {name: _json(item) for name, item in value.items() if item is not None}
     return [_json(item) for item in value] if isinstance(value, list) else value
 
 

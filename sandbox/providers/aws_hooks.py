@@ -126,6 +126,41 @@ def _resize(operation: str, thing: Thing, old: Properties, *, more: bool) -> Non
         thing.wait()
 
 
+# Of a backup plan and a selection: what AWS Backup calls otherwise.
+_BACKUP = {
+    "coldStorageAfter": "MoveToColdStorageAfterDays",
+    "completionWindow": "CompletionWindowMinutes",
+    "deleteAfter": "DeleteAfterDays",
+    "destinationVaultArn": "DestinationBackupVaultArn",
+    "key": "ConditionKey",
+    "schedule": "ScheduleExpression",
+    "selectionTags": "ListOfTags",
+    "startWindow": "StartWindowMinutes",
+    "targetVaultName": "TargetBackupVaultName",
+    "type": "ConditionType",
+    "value": "ConditionValue",
+}
+
+
+def _backup(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_BACKUP.get(name, _pascal(name)): _backup(item) for name, item in value.items()}
+    return [_backup(each) for each in value] if isinstance(value, list) else value
+
+
+def backup_plan(new: Properties) -> Properties:
+    return {"BackupPlan": {"BackupPlanName": new["name"], "Rules": _backup(new["rules"])}}
+
+
+def changed_backup_plan(_id: str, _old: Properties, new: Properties) -> Properties:
+    return backup_plan(new)
+
+
+def backup_selection(new: Properties) -> Properties:
+    chosen = {name: new[name] for name in ("iamRoleArn", "resources", "selectionTags") if name in new}
+    return {"BackupSelection": {"SelectionName": new["name"], **_backup(chosen)}}
+
+
 def older_cache(old: Properties, new: Properties) -> set[str]:
     before, after = ([int(part) for part in re.findall(r"\d+", side.get("engineVersion") or "")] for side in (old, new))
     engines, found = (old.get("engine"), new.get("engine")), set[str]()

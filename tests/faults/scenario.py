@@ -198,16 +198,23 @@ class Stack(Platform):
             with suppress(psutil.NoSuchProcess):
                 each.kill()
 
-    def killed(self, *arguments: str, at: str, count: int = 1) -> str | None:
+    def killed(
+        self,
+        *arguments: str,
+        at: str,
+        count: int = 1,
+        doing: str = "create|delete",
+        kind: str = "aws|kubernetes|random",
+    ) -> str | None:
         """Kill a Pulumi command when `count` resources are "begun" or "done"; None when it ended before.
+
+        Counted are those of types that begin with `kind`, and what is done to them is `doing`.
 
         Returns the name of the resource begun last.
         """
         log = self.directory / "events.json"
         log.unlink(missing_ok=True)
-        event = (
-            r'^\{[^{]*"%s":\{"metadata":\{"op":"(?:create|delete)","urn":"([^"]*)","type":"(?:aws|kubernetes|random):'
-        )
+        event = rf'^\{{[^{{]*"%s":\{{"metadata":\{{"op":"(?:{doing})","urn":"([^"]*)","type":"(?:{kind}):'
         names = {"begun": "resourcePreEvent", "done": "resOutputsEvent"}
         patterns = {name: re.compile(event % names[name], re.MULTILINE) for name in names}
         seen: dict[str, list[str]] = {"begun": [], "done": []}

@@ -321,3 +321,45 @@ def test_a_bad_line_in_the_stack_file_is_caught(section, changes, rules):
     found = resources("prod", {**config, key: {**config.get(key, {}), **changes}})
     lines = report(found, SETTINGS["prod"], TODAY)
     assert {each.rule for each in lines if each.outcome == "mandatory"} == rules
+
+
+PLANNED = "backup-plan-covers-stores"
+
+
+def with_backups(environment: str) -> list[Resource]:
+    backup = {"enabled": True, "vaultLock": {"mode": "governance"}, "selectionTags": {"backup": "daily"}}
+    return resources(environment, {**configuration(environment), "meetinity-data:backup": backup})
+
+
+def held_to_backups(environment: str) -> dict[str, Any]:
+    held = SETTINGS[environment]
+    return {**held, PLANNED: dataclasses.replace(held[PLANNED], level="mandatory")}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_with_aws_backup_the_program_passes_too_and_covers_its_stores(environment):
+    lines = report(with_backups(environment), held_to_backups(environment), TODAY)
+    assert [each for each in lines if each.outcome == "mandatory"] == []
+    assert [each for each in lines if each.outcome == "undecided" and each.rule == PLANNED] == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "change", "rule"),
+    [
+        (tokens.BACKUP_VAULT, lambda it: dataclasses.replace(it, protect=False), "data-protected"),
+        (tokens.BACKUP_VAULT, lambda it: _without(it, "tags"), "tags-complete"),
+        (tokens.BACKUP_PLAN, lambda it: _without(it, "tags"), "tags-complete"),
+        (tokens.BACKUP_PLAN, lambda it: _without(it, "rules.lifecycle"), PLANNED),
+        (tokens.BACKUP_SELECTION, lambda it: _without(it, "resources"), PLANNED),
+    ],
+)
+def test_taking_protection_off_the_backups_is_caught(type_, change, rule):
+    found = with_backups("prod")
+    first = next(each for each in found if each.type == type_)
+    without = change(first)
+    # What comes from elsewhere is known by the dependency, which goes with the input.
+    uses = {name: each for name, each in without.uses.items() if name in without.properties}
+    changed = [dataclasses.replace(without, uses=uses) if each is first else each for each in found]
+    assert rule in {
+        each.rule for each in report(changed, held_to_backups("prod"), TODAY) if each.outcome == "mandatory"
+    }

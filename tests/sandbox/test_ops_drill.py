@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 from typing import Any
 
@@ -46,6 +48,21 @@ def test_a_drill_measures_a_restore_and_leaves_nothing(deployed, tmp_path):
         for name in ("DrillRecoveryTime", "DrillRecoveryPoint", "DrillSucceeded")
         for store in ("database", "redis")
     }
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_restored(deployed):
+    refused = deployed.ops("drill", "--yes", "--report", "nowhere/drill.json", code=1).stderr
+    assert refused == "ops: --report nowhere/drill.json: there is no directory nowhere\n"
+
+
+def test_of_two_drills_at_once_the_second_is_told(deployed):
+    directory = os.open(deployed.directory, os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_EX)
+    try:
+        refused = deployed.ops("drill", "--yes", code=1).stderr
+    finally:
+        os.close(directory)
+    assert refused == "ops: another drill of this checkout is at work: wait for it to end\n"
 
 
 def test_what_a_killed_drill_left_is_taken_down_by_the_next(deployed):

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 import redis
+import trustme
 
 from tests.sandbox.operator import Operator
 from tests.sandbox.platform import NAMESPACE
@@ -190,6 +191,15 @@ def test_verify_leaves_neither_job_nor_secret_behind(story):
     assert [name for name in left if name.startswith("ops-")] == []
 
 
+@pytest.mark.parametrize("store", ["database", "redis"])
+def test_a_server_that_another_authority_vouches_for_is_not_asked(story, store, tmp_path, monkeypatch):
+    other = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    monkeypatch.setitem(story.operator.environment, "MEETINITY_CA_BUNDLE", str(other))
+    said = story.operator.ops("restore", "verify", store, "r1", code=1).stderr
+    assert "certificate verify failed" in said
+
+
 def test_a_missing_table_is_a_finding(story):
     story.execute("CREATE TABLE written_since (n int)")
     said = story.operator.ops("restore", "verify", "database", "r2", code=3).stderr
@@ -203,6 +213,7 @@ def test_a_missing_table_is_a_finding(story):
         (("promote", "database", "main"), "database generation main (local-postgres) serves already"),
         (("promote", "database", "r9"), "has no generation 'r9' of database: it has main, r1, r2"),
         (("retire", "database", "main"), "database generation main (local-postgres) serves: promote another"),
+        (("verify", "database", "main"), "database generation main (local-postgres) would be compared with itself"),
     ],
 )
 def test_steps_out_of_order_are_refused(story, command, says):
@@ -213,6 +224,9 @@ def test_promotion_moves_the_secret_in_place_and_migrates_the_new_one(story):
     operator = story.operator
     jobs = {job["metadata"]["name"] for job in operator.kubernetes("jobs")["items"]}
     operator.ops("restore", "promote", "database", "r2", "--yes")
+    assert "(local-postgres-r2) serves after the next `pulumi up`" in (
+        operator.ops("restore", "retire", "database", "r2", code=1).stderr
+    )
     output = operator.up()
     assert story.rows() == [1, 2], "an application that only knows the Secret reads the rows of that moment"
     now = {name: operator.kubernetes("secret", name) for name in story.before}
@@ -242,10 +256,15 @@ def test_the_spent_restore_can_be_taken_out_with_no_diff(story):
 def test_retiring_takes_two_updates_and_leaves_a_final_snapshot(story):
     operator = story.operator
     operator.ops("restore", "retire", "database", "main", "--confirm", "local-postgres")
+    assert "is retiring in the stack file: run `pulumi up`, then this once more" in (
+        operator.ops("restore", "retire", "database", "main", "--confirm", "local-postgres", code=1).stderr
+    )
     operator.up()
     refused = operator.ops("restore", "retire", "database", "main", code=1, input="local-postgres-r2\n").stderr
     assert refused.endswith("ops: 'local-postgres-r2' is not local-postgres. Nothing was written\n")
     operator.ops("restore", "retire", "database", "main", input="local-postgres\n")
+    for step in (("promote", "database", "main"), ("retire", "database", "main", "--confirm", "local-postgres")):
+        assert "is taken out of the stack file" in operator.ops("restore", *step, code=1).stderr
     operator.up()
     standing = {each["identifier"] for each in operator.ops_json("status")["stores"] if each["store"] == "database"}
     assert standing == {"local-postgres-r1", "local-postgres-r2"}

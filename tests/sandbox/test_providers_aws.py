@@ -33,6 +33,11 @@ ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 CACHE_SUBNETS = "aws:elasticache/subnetGroup:SubnetGroup"
 CACHE_PARAMETERS = "aws:elasticache/parameterGroup:ParameterGroup"
 POLICY = "arn:aws:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
+VAULT = "aws:backup/vault:Vault"
+LOCK = "aws:backup/vaultLockConfiguration:VaultLockConfiguration"
+PLAN, SELECTION = "aws:backup/plan:Plan", "aws:backup/selection:Selection"
+COPIES = "arn:aws:backup:eu-central-1:123456789012:backup-vault:copies"
+ROLE_ARN = "arn:aws:iam::123456789012:role/backup"
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [
@@ -355,15 +360,17 @@ def network(api: Any) -> dict[str, Any]:
     return {"vpc": subnets[0]["VpcId"], "subnets": [each["SubnetId"] for each in subnets]}
 
 
-def live(client: Client, kind: str, inputs: dict[str, Any], change: dict[str, Any], name: str, lost: set[str]) -> Any:
-    """Create, look, import, change: the same everywhere. `lost`: what an import cannot know."""
+def live(
+    client: Client, kind: str, inputs: dict[str, Any], change: dict[str, Any], name: str, lost: set[str], within: str
+) -> Any:
+    """Create, look, import, change: the same everywhere. `lost`: what an import cannot know; `within`: its parent."""
     checked = client.check(kind, inputs, name=name)
     assert client.create(kind, checked, preview=True, name=name)[0] == ""
     id_, state = client.create(kind, checked, name=name)
     assert client.check(kind, inputs, checked, name=name) == checked
     assert client.changes(kind, id_, state, checked) == {}
     assert client.read(kind, id_, checked, state) == (id_, checked, state)
-    imported = client.read(kind, id_)
+    imported = client.read(kind, f"{within}{id_}")
     assert imported[0] == id_
     assert set(client.changes(kind, id_, imported[2], client.check(kind, inputs, imported[1], name=name))) == lost
     if change:
@@ -381,8 +388,10 @@ def live(client: Client, kind: str, inputs: dict[str, Any], change: dict[str, An
 def test_every_type_is_made_found_imported_changed_and_deleted(aws: Client, network: dict[str, Any]) -> None:
     made: list[tuple[str, str, dict[str, Any]]] = []
 
-    def go(kind: str, inputs: dict[str, Any], change: dict[str, Any], lost: set[str] | None = None) -> Any:
-        id_, state = live(aws, kind, inputs, change, f"prov-{len(made)}", lost or set())
+    def go(
+        kind: str, inputs: dict[str, Any], change: dict[str, Any], lost: set[str] | None = None, within: str = ""
+    ) -> Any:
+        id_, state = live(aws, kind, inputs, change, f"prov-{len(made)}", lost or set(), within)
         made.append((kind, id_, state))
         return id_
 
@@ -455,6 +464,19 @@ def test_every_type_is_made_found_imported_changed_and_deleted(aws: Client, netw
         {"snapshotRetentionLimit": 4, "numCacheClusters": 3},
         {"authToken", "applyImmediately"},
     )  # fmt: skip
+    vault = go(VAULT, {"name": "prov-vault", **tags}, {"tags": {"Name": "other"}})
+    lock = {"backupVaultName": vault, "minRetentionDays": 7, "maxRetentionDays": 35, "changeableForDays": 3}
+    go(LOCK, lock, {}, {"changeableForDays"})
+    rule = {
+        "ruleName": "daily", "targetVaultName": vault, "schedule": "cron(0 3 * * ? *)", "startWindow": 60,
+        "completionWindow": 360, "enableContinuousBackup": False, "lifecycle": {"deleteAfter": 35},
+        "copyActions": [{"destinationVaultArn": COPIES, "lifecycle": {"coldStorageAfter": 1, "deleteAfter": 91}}],
+    }  # fmt: skip
+    warm = {**rule, "lifecycle": {"deleteAfter": 34}, "copyActions": []}
+    plan = go(PLAN, {"name": "prov-plan", "rules": [rule], **tags}, {"rules": [warm]})
+    chosen = {"type": "STRINGEQUALS", "key": "backup", "value": "daily"}
+    selected = {"name": "prov", "planId": plan, "iamRoleArn": ROLE_ARN, "selectionTags": [chosen]}
+    go(SELECTION, {**selected, "resources": [COPIES]}, {}, within=f"{plan}|")
     assert {kind for kind, _, _ in made} == ROWS.keys()
     for kind, _, state in made:
         assert {name for name, value in state.items() if values.is_secret(value)} == {
@@ -472,7 +494,8 @@ def test_every_type_is_made_found_imported_changed_and_deleted(aws: Client, netw
     for kind, id_, state in reversed(made):
         aws.delete(kind, id_, state)
         aws.delete(kind, id_, state)
-        assert aws.read(kind, id_) is None, f"{kind} is still there"
+        within = f"{state['planId']}|" if kind == SELECTION else ""
+        assert aws.read(kind, f"{within}{id_}") is None, f"{kind} is still there"
 
 
 def test_drift_made_by_others_is_read_and_repaired(aws: Client, api: Any, network: dict[str, Any]) -> None:

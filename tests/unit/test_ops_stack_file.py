@@ -106,6 +106,17 @@ def test_writing_is_whole_and_keeps_the_rights(edit):
     assert [each.name for each in file.path.parent.iterdir() if each.name.startswith(".")] == []
 
 
+def test_of_two_who_edit_at_once_the_second_is_told_and_nothing_is_lost(edit):
+    first = edit(BARE)
+    second = StackFile(Stack(first.path.parent, "dev"))
+    first.add_generation("redis", "r1", {"restore": {"snapshot": "s"}}, ["main"])
+    first.write()
+    second.add_generation("database", "r1", {"restore": {"snapshot": "s"}}, ["main"])
+    with pytest.raises(OpsError, match="was changed by somebody else meanwhile: run the command again"):
+        second.write()
+    assert first.path.read_text() == first._text()
+
+
 def test_undoing_puts_back_what_stood_there_but_not_over_another_hand(edit):
     file = edit(BARE)
     file.add_generation("redis", "drill", {"retiring": True}, ["main"])

@@ -24,6 +24,7 @@ COMPONENTS = {
     "meetinity:data:RedisReplicationGroup",
     "meetinity:data:ConnectionSecrets",
     "meetinity:data:MigrationJob",
+    "meetinity:data:BackupPlan",
 }
 TAGGED = {
     "aws:ec2/securityGroup:SecurityGroup",
@@ -38,9 +39,13 @@ TAGGED = {
     "aws:elasticache/subnetGroup:SubnetGroup",
     "aws:elasticache/parameterGroup:ParameterGroup",
     "aws:elasticache/replicationGroup:ReplicationGroup",
+    "aws:backup/vault:Vault",
+    "aws:backup/plan:Plan",
 }
 UNTAGGED = {
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+    "aws:backup/selection:Selection",
+    "aws:backup/vaultLockConfiguration:VaultLockConfiguration",
     "random:index/randomPassword:RandomPassword",
     "random:index/randomId:RandomId",
     "pulumi:providers:kubernetes",
@@ -75,7 +80,9 @@ def run(stack: str, changes: dict[str, object] | None = None) -> tuple[Recording
 
 @pytest.fixture(scope="module", params=STACKS)
 def recording(request) -> Recording:
-    return run(request.param)[0]
+    """A committed stack, and what it can have besides."""
+    backup = {"enabled": True, "selectionTags": {"backup": "daily"}, "vaultLock": {"mode": "governance"}}
+    return run(request.param, {"meetinity-data:backup": backup})[0]
 
 
 def test_only_known_type_tokens_are_registered(recording):

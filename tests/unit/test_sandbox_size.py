@@ -5,7 +5,7 @@ from pathlib import Path
 from pygount import SourceAnalysis
 
 SANDBOX = Path(__file__).resolve().parents[2] / "sandbox"
-LIMIT = 5_500  # lines of code: no blanks, comments or docstrings; data in YAML does not count
+LIMIT = 5_600  # lines of code: no blanks, comments or docstrings; data in YAML does not count
 
 
 def test_the_sandbox_stays_small() -> None:

@@ -333,9 +333,35 @@ AT_THE_LIMITS: list[dict[str, Any]] = [
     },
     {"migrations": [{"name": "m", "image": "a:1", "command": ["b", "b"], "resources": {"limits": {"cpu": "0.5"}}}]},
     {"access": {"readers": [{"kind": "User", "name": "r" * 253}, {"kind": "Group", "name": "r" * 253}]}},
-    {"backup": {"vaultName": "ab", "planName": "p" * 50, "startWindow": 60, "completionWindow": 1, "deleteAfter": 1}},
-    {"backup": {"vaultName": "v" * 50, "coldStorageAfter": 30, "deleteAfter": 120, "startWindow": 52_560_000}},
-    {"backup": {"coldStorageAfter": 36_410, "deleteAfter": 36_500, "additionalResourceArns": ["arn:aws:s3:::bucket"]}},
+    {"backup": {"vaultName": "ab", "planName": "p" * 45, "startWindow": 60, "completionWindow": 120, "deleteAfter": 1}},
+    {"backup": {"vaultName": "v" * 50, "startWindow": 52_559_940, "completionWindow": 52_560_000}},
+    {
+        "backup": {
+            "coldStorageAfter": 36_410,
+            "deleteAfter": 36_500,
+            "additionalResourceArns": ["arn:aws:s3:::bucket-*"],
+        }
+    },
+    {"backup": {"coldStorageAfter": 30, "deleteAfter": 120, "selectionTags": {"backup": ""}}},
+    {
+        "backup": {
+            "enabled": True,
+            "schedule": "cron(0 3 ? * MON-FRI *)",
+            "enableContinuousBackup": True,
+            "deleteAfter": 7,
+        }
+    },
+    {"backup": {"vaultLock": {"mode": "governance", "minRetentionDays": 35, "maxRetentionDays": 35}}},
+    {"backup": {"vaultLock": {"mode": "compliance", "changeableForDays": 3}}},
+    {
+        "backup": {
+            "copyTo": {
+                "vaultArn": "arn:aws:backup:eu-central-1:123456789012:backup-vault:copies",
+                "coldStorageAfter": 1,
+                "deleteAfter": 91,
+            }
+        }
+    },
     {"monitoring": {"alarmsEnabled": False, "databaseCpuPercent": 1, "redisCpuPercent": 100}},
     {"monitoring": {"subscribers": [{"protocol": "email", "endpoint": "data-ops@meetinity.example"}]}},
 ]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from settings import Problem, Settings, SettingsError
 from settings.access import Access, Reader
-from settings.backup import Backup
+from settings.backup import Backup, Copy, VaultLock
 from settings.base import Model
 from settings.database import Database, Serverless
 from settings.generations import DatabaseRestore
@@ -712,19 +712,118 @@ ACCESS = {
     ),
 }
 
+VAULT = "arn:aws:backup:eu-central-1:123456789012:backup-vault:copies"
+
+
+def backup(key: str, value: Any, received: str, allowed: str, do: str = "", *, at: str = "", **beside: Any) -> Bad:
+    return Bad({"backup": {key: value, **beside}}, f"backup.{at or key}", received, allowed, do)
+
+
 BACKUP = {
-    "a plan that this release cannot make": Bad(
-        {"backup": {"enabled": True}}, "backup.enabled", "true", "false, while this release has no AWS Backup plan"
-    ),
     "vault's name with a dot": Bad({"backup": {"vaultName": "a.b"}}, "backup.vaultName", '"a.b"', "2 to 50 letters"),
-    "plan's name too long": Bad({"backup": {"planName": LONG_NAME * 2}}, "backup.planName", f'"{LONG_NAME * 2}"', "50"),
+    "plan's name too long": Bad({"backup": {"planName": LONG_NAME * 2}}, "backup.planName", f'"{LONG_NAME * 2}"', "45"),
     "schedule of five fields": Bad(
         {"backup": {"schedule": "cron(0 3 * * ?)"}}, "backup.schedule", '"cron(0 3 * * ?)"', "six fields"
     ),
+    "schedule with no ?": backup(
+        "schedule", "cron(0 3 * * * *)", '"cron(0 3 * * * *)"', "six fields", "exactly one of"
+    ),
+    "schedule with two ?": backup(
+        "schedule", "cron(0 3 ? * ? *)", '"cron(0 3 ? * ? *)"', "six fields", "exactly one of"
+    ),
     "start window too short": Bad({"backup": {"startWindow": 59}}, "backup.startWindow", "59", "minutes from 60"),
+    "completion too soon": backup(
+        "completionWindow", 119, "119", "at least 120 minutes, 60 more than startWindow (60)"
+    ),
     "kept for no days": Bad({"backup": {"deleteAfter": 0}}, "backup.deleteAfter", "0", "days from 1"),
+    "continuous for more than 35 days": backup(
+        "deleteAfter", 36, "36", "at most 35 days with enableContinuousBackup", enableContinuousBackup=True
+    ),
+    "continuous, and not the cluster's retention": backup(
+        "deleteAfter",
+        14,
+        "14",
+        "database.backupRetentionPeriod (7) with enableContinuousBackup",
+        "Write the same number of days at both keys",
+        enabled=True,
+        enableContinuousBackup=True,
+    ),
+    "continuous and cold": backup(
+        "coldStorageAfter", 1, "1", "continuous backups stay warm", enableContinuousBackup=True
+    ),
+    "cold storage for Aurora alone": backup(
+        "coldStorageAfter", 30, "30", "0 while only Aurora is backed up, which has no cold storage", deleteAfter=120
+    ),
+    "Redis": backup(
+        "additionalResourceArns",
+        ["arn:aws:elasticache:eu-west-1:123456789012:replicationgroup:dev-redis"],
+        '"arn:aws:elasticache:eu-west-1:123456789012:replicationgroup:dev-redis"',
+        "an ARN of what AWS Backup supports",
+        "does not support this service. redis.snapshotRetentionLimit keeps Redis's snapshots",
+        at="additionalResourceArns[0]",
+    ),
+    "a * inside": backup(
+        "additionalResourceArns",
+        ["arn:aws:s3:::*-logs"],
+        '"arn:aws:s3:::*-logs"',
+        "an ARN of what AWS Backup supports",
+        "Put the * at the end",
+        at="additionalResourceArns[0]",
+    ),
+    "a tag of AWS": backup(
+        "selectionTags", {"aws:a": "b"}, '"aws:a"', "a tag key of at most 128", at='selectionTags["aws:a"]'
+    ),
+    "key by its alias": backup("kmsKeyId", "alias/vault", '"alias/vault"', "the ARN of a KMS key"),
+    "compliance for ever at once": backup(
+        "vaultLock",
+        {"mode": "compliance"},
+        "a mapping",
+        "changeableForDays from 3 to 36500 with mode compliance",
+    ),
+    "compliance too soon": backup(
+        "vaultLock",
+        {"mode": "compliance", "changeableForDays": 2},
+        "2",
+        "days from 3",
+        at="vaultLock.changeableForDays",
+    ),
+    "governance for ever": backup(
+        "vaultLock",
+        {"mode": "governance", "changeableForDays": 3},
+        "3",
+        "absent with mode governance",
+        at="vaultLock.changeableForDays",
+    ),
+    "a lock with most below least": backup(
+        "vaultLock",
+        {"mode": "governance", "minRetentionDays": 9, "maxRetentionDays": 8},
+        "8",
+        "minRetentionDays (9)",
+        at="vaultLock.maxRetentionDays",
+    ),
+    "a lock that fails the plan": backup(
+        "vaultLock",
+        {"mode": "governance", "minRetentionDays": 36},
+        "a mapping",
+        "a lock that admits deleteAfter (35)",
+    ),
+    "a copy to no vault": backup(
+        "copyTo",
+        {"vaultArn": "copies", "deleteAfter": 35},
+        '"copies"',
+        "the ARN of a backup vault",
+        at="copyTo.vaultArn",
+    ),
+    "a copy without an end": backup("copyTo", {"vaultArn": VAULT}, "nothing", "days from 1", at="copyTo.deleteAfter"),
+    "a copy too short in cold storage": backup(
+        "copyTo",
+        {"vaultArn": VAULT, "coldStorageAfter": 1, "deleteAfter": 90},
+        "90",
+        "at least 91 days",
+        at="copyTo.deleteAfter",
+    ),
     "too short in cold storage": Bad(
-        {"backup": {"coldStorageAfter": 30, "deleteAfter": 119}},
+        {"backup": {"coldStorageAfter": 30, "deleteAfter": 119, "additionalResourceArns": ["arn:aws:s3:::bucket"]}},
         "backup.deleteAfter",
         "119",
         "at least 120 days, 90 after coldStorageAfter (30)",
@@ -850,7 +949,7 @@ def test_all_errors_of_all_kinds_arrive_together() -> None:
             "redis": {"numCacheClusters": 1, "engineVersion": 7},
             "migrations": [{"name": "a"}, {"name": "a", "image": "a", "command": "b"}],
             "access": {"readers": [{"kind": "group", "name": 5}]},
-            "backup": {"coldStorageAfter": 1, "deleteAfter": 2},
+            "backup": {"coldStorageAfter": 1, "deleteAfter": 2, "selectionTags": {"a": "b"}},
         }
     )
 
@@ -1004,6 +1103,8 @@ HOLDERS: dict[str, tuple[type[Model], Callable[[Any], dict[str, Any]]]] = {
     "access": (Access, lambda it: {"access": it}),
     "reader": (Reader, lambda it: {"access": {"readers": [it, it]}}),
     "backup": (Backup, lambda it: {"backup": it}),
+    "vault lock": (VaultLock, lambda it: {"backup": {"vaultLock": it}}),
+    "copy": (Copy, lambda it: {"backup": {"copyTo": it}}),
     "monitoring": (Monitoring, lambda it: {"monitoring": it}),
     "subscriber": (Subscriber, lambda it: {"monitoring": {"subscribers": [it]}}),
 }

@@ -9,6 +9,7 @@ for new resources name a subnet group or cluster that does not exist, which is a
 from __future__ import annotations
 
 import datetime
+import uuid
 from typing import Any
 
 import pytest
@@ -76,7 +77,27 @@ BASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "DeleteCacheSubnetGroup": ({}, "CacheSubnetGroupNotFoundFault"),
     "DeleteSecurityGroup": ({}, "InvalidGroup.NotFound"),
+    "CreateBackupVault": ({}, ""),
+    "CreateBackupPlan": ({}, ""),
+    "CreateBackupSelection": ({"BackupPlanId": "nowhere"}, "ResourceNotFoundException"),
+    "DeleteBackupVault": ({}, ""),
 }  # fmt: skip
+
+
+def backup_plan(name: str = "", **rule: Any) -> dict[str, Any]:
+    """Of a new name each time it is not given, for every row that passes makes one."""
+    sent = {"RuleName": "daily", "TargetBackupVaultName": "ruled", **rule}
+    return {"BackupPlan": {"BackupPlanName": name or uuid.uuid4().hex, "Rules": [sent]}}
+
+
+def selection(*resources: str, name: str = "all") -> dict[str, Any]:
+    role = "arn:aws:iam::123456789012:role/backup"
+    return {"BackupSelection": {"SelectionName": name, "IamRoleArn": role, "Resources": list(resources)}}
+
+
+def copied(**lifecycle: int) -> dict[str, Any]:
+    vault = "arn:aws:backup:eu-central-1:123456789012:backup-vault:copies"
+    return backup_plan(CopyActions=[{"DestinationBackupVaultArn": vault, "Lifecycle": lifecycle}])
 
 
 def days(**offset: int) -> datetime.datetime:
@@ -271,6 +292,26 @@ ROWS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("a subnet group exists", "CreateReplicationGroup", {}, {"CacheSubnetGroupName": "nowhere"}),
     # EC2
     ("a security group that a store uses stays", "DeleteSecurityGroup", {"GroupId": "used"}, {"GroupId": "sg-0"}),
+    # AWS Backup
+
+    ("a snapshot of AWS Backup is deleted by AWS Backup", "DeleteDBClusterSnapshot", {"DBClusterSnapshotIdentifier": "of-backup"}, {"DBClusterSnapshotIdentifier": "spare-2"}),
+    ("a vault's name is 2 to 50 letters, digits, hyphens and underscores", "CreateBackupVault", {"BackupVaultName": "a.b"}, {"BackupVaultName": "ab-_9"}),
+    ("a plan's name is 1 to 50 letters, digits, hyphens, underscores and periods", "CreateBackupPlan", backup_plan("a b"), backup_plan("a.b")),
+    ("a rule's name is 1 to 50 letters, digits, hyphens, underscores and periods", "CreateBackupPlan", backup_plan(RuleName="r" * 51), backup_plan(RuleName="r" * 50)),
+    ("a schedule is a cron expression of six fields with one question mark", "CreateBackupPlan", backup_plan(ScheduleExpression="cron(0 3 * * * *)"), backup_plan(ScheduleExpression="cron(0 3 * * ? *)")),
+    ("a schedule is a cron expression of six fields with one question mark", "CreateBackupPlan", backup_plan(ScheduleExpression="cron(0 3 ? * ? *)"), backup_plan(ScheduleExpression="cron(0 3 ? * MON *)")),
+    ("a schedule is a cron expression of six fields with one question mark", "CreateBackupPlan", backup_plan(ScheduleExpression="rate(1 day)"), backup_plan()),
+    ("a backup may wait for an hour or longer", "CreateBackupPlan", backup_plan(StartWindowMinutes=59), backup_plan(StartWindowMinutes=60)),
+    ("a backup has an hour more to end than to begin", "CreateBackupPlan", backup_plan(StartWindowMinutes=60, CompletionWindowMinutes=119), backup_plan(StartWindowMinutes=60, CompletionWindowMinutes=120)),
+    ("a recovery point is kept for 1 to 36500 days", "CreateBackupPlan", backup_plan(Lifecycle={"DeleteAfterDays": 36_501}), backup_plan(Lifecycle={"DeleteAfterDays": 36_500})),
+    ("a recovery point is kept for 1 to 36500 days", "CreateBackupPlan", copied(DeleteAfterDays=0), copied(DeleteAfterDays=1)),
+    ("a recovery point is in cold storage for 90 days or longer", "CreateBackupPlan", backup_plan(Lifecycle={"MoveToColdStorageAfterDays": 1, "DeleteAfterDays": 90}), backup_plan(Lifecycle={"MoveToColdStorageAfterDays": 1, "DeleteAfterDays": 91})),
+    ("a recovery point is in cold storage for 90 days or longer", "CreateBackupPlan", copied(MoveToColdStorageAfterDays=1, DeleteAfterDays=90), copied(MoveToColdStorageAfterDays=1, DeleteAfterDays=91)),
+    ("a continuous backup is kept for at most 35 days, and warm", "CreateBackupPlan", backup_plan(EnableContinuousBackup=True, Lifecycle={"DeleteAfterDays": 36}), backup_plan(EnableContinuousBackup=True, Lifecycle={"DeleteAfterDays": 35})),
+    ("a continuous backup is kept for at most 35 days, and warm", "CreateBackupPlan", backup_plan(EnableContinuousBackup=True), backup_plan(EnableContinuousBackup=False)),
+    ("a selection's name is 1 to 50 letters, digits, hyphens, underscores and periods", "CreateBackupSelection", selection("*", name="a b"), selection("*")),
+    ("a selected resource is an ARN, or one's beginning, or everything", "CreateBackupSelection", selection("arn:aws:s3:::*-logs"), selection("arn:aws:s3:::logs-*", "arn:aws:s3:::b")),
+    ("a vault that holds recovery points stays", "DeleteBackupVault", {"BackupVaultName": "ruled"}, {"BackupVaultName": "empty"}),
 ]  # fmt: skip
 # Rows whose violation is what every passing request ends with.
 LAST = ("the cluster of a new instance exists", "a subnet group exists")
@@ -308,6 +349,12 @@ def stand_ins(aws, subnets, subnet_group, security_group, instance_of) -> dict[s
     for name in ("ruled", "spare"):
         rds.create_db_cluster_snapshot(DBClusterIdentifier="ruled", DBClusterSnapshotIdentifier=name)
     first = rds.describe_db_cluster_snapshots(DBClusterIdentifier="staffed", SnapshotType="automated")
+    rds.create_db_cluster_snapshot(DBClusterIdentifier="ruled", DBClusterSnapshotIdentifier="spare-2")
+    backup = aws.client("backup")
+    for vault in ("ruled", "empty"):
+        backup.create_backup_vault(BackupVaultName=vault)
+    arn = rds.describe_db_clusters(DBClusterIdentifier="ruled")["DBClusters"][0]["DBClusterArn"]
+    point = backup.start_backup_job(BackupVaultName="ruled", ResourceArn=arn, IamRoleArn=ROLE)["RecoveryPointArn"]
     cache.create_cache_parameter_group(
         CacheParameterGroupName="ruled-7", CacheParameterGroupFamily="redis7", Description="d"
     )
@@ -327,6 +374,7 @@ def stand_ins(aws, subnets, subnet_group, security_group, instance_of) -> dict[s
     foreign = ec2.create_subnet(VpcId=other, CidrBlock="10.8.1.0/24")["Subnet"]["SubnetId"]
     return {
         "automated": first["DBClusterSnapshots"][0]["DBClusterSnapshotIdentifier"],
+        "of-backup": point.rpartition(":cluster-snapshot:")[2],
         "used": used,
         "group": [security_group],
         "zone": subnets[:1],

@@ -1,0 +1,244 @@
+"""A restore that is killed at each of its steps and gone on with as the runbook says: nothing lost, nothing double.
+
+One story, told in order, in an instance of its own. Rows and keys 1 to 3 are in both stores before it begins; a
+snapshot holds the first two.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from sandbox import lifecycle
+from sandbox.instance import CHECKOUT
+from sandbox.progress import Progress
+from tests.faults.scenario import Stack, scenario
+from tests.sandbox.conftest import eventually, own
+from tests.sandbox.operator import Operator
+
+CLUSTER, INSTANCE, GROUP = "aws:rds/cluster", "aws:rds/clusterInstance", "aws:elasticache/replicationGroup"
+SECRET, JOB = "kubernetes:core/v1", "kubernetes:batch/v1"
+
+
+class Restoring(Stack, Operator):
+    """The local stack, with an operator who is killed at work."""
+
+    snapshots: dict[str, str]
+
+    def begun(self, *arguments: str) -> subprocess.Popen[str]:
+        """`python -m ops` in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "ops", *arguments],
+            cwd=self.directory,
+            env={**self.environment, "PYTHONPATH": str(CHECKOUT), "PULUMI_SKIP_CONFIRMATIONS": "true"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def killed_when(self, so: Callable[[], object], *arguments: str) -> None:
+        """Kill a command and whatever it runs once `so` is true; it must not have ended before by itself."""
+        with self.begun(*arguments) as process:
+            eventually(lambda: so() or process.poll() is not None, seconds=120, what=" ".join(arguments))
+            os.killpg(process.pid, signal.SIGKILL)
+
+    def asked(self, *arguments: str) -> str:
+        """Kill a command that asks before it writes; what it has shown."""
+        with self.begun(*arguments) as process:
+            assert process.stderr
+            shown = ""
+            while not shown.endswith("]: "):
+                shown += process.stderr.read(1)
+                assert process.poll() is None, shown
+            os.killpg(process.pid, signal.SIGKILL)
+        return shown
+
+    def edited(self, *arguments: str) -> None:
+        """A command that edits the stack file, killed before the edit and as soon as it is written."""
+        before = self.stack_file.read_text()
+        self.asked(*arguments)
+        assert self.stack_file.read_text() == before
+        self.killed_when(lambda: self.stack_file.read_text() != before, *arguments, "--yes")
+        assert self.stack_file.read_text() != before
+
+    def serving(self) -> tuple[list[int], list[str]]:
+        """What an application reads that knows the Secrets alone."""
+        with self.database() as database, self.cache() as cache:
+            rows = [row[0] for row in database.execute("SELECT n FROM proof ORDER BY n").fetchall()]
+            return rows, sorted(key.decode() for key in cache.scan_iter("key *"))
+
+    def write(self, number: int) -> None:
+        with self.database() as database, self.cache() as cache:
+            database.execute("INSERT INTO proof VALUES (%s)", [number])
+            cache.set(f"key {number}", number)
+
+    def final_snapshots(self, name: str) -> int:
+        found = [each["name"] for each in self.ops_json("snapshot", "list")["snapshots"]]
+        return sum(each.startswith(f"{name}-final-") for each in found)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Restoring]:
+    with own("test-restores") as instance:
+        tools = lifecycle.up(instance, Progress())
+        stack = Restoring(instance, lifecycle.environment(instance, tools))
+        stack.up()
+        with stack.database() as database:
+            database.execute("CREATE TABLE proof (n int PRIMARY KEY)")
+        for number in (1, 2):
+            stack.write(number)
+        stack.snapshots = {s: stack.ops_json("snapshot", "create", s)["name"] for s in ("database", "redis")}
+        stack.write(3)
+        stack.world.rows, stack.world.passwords = stack.rows(), stack.passwords()
+        yield stack
+
+
+def resumed(stack: Restoring) -> int:
+    """The runbook's way on after a killed update; how many creations were taken into the state."""
+    taken = stack.recover()
+    brought_up(stack)
+    return taken
+
+
+def brought_up(stack: Restoring) -> None:
+    if "Run `pulumi up` once more" in stack.up():
+        stack.up()
+
+
+@pytest.mark.parametrize("store", ["database", "redis"])
+def test_a_restoring_update_is_killed(stack: Restoring, store: str) -> None:
+    how = ("restore", "start", store, "--snapshot", stack.snapshots[store])
+    stack.edited(*how)
+    again = stack.ops(*how, code=1).stderr
+    assert f"generation r1 of {store} is in the stack file and not deployed: run `pulumi up`" in again
+    for at, kind in [("begun", CLUSTER), ("done", INSTANCE)] if store == "database" else [("begun", GROUP)]:
+        assert stack.killed("up", "--yes", "--skip-preview", at=at, kind=kind, doing="create"), kind
+        stack.recover()
+        assert stack.serving() == ([1, 2, 3], ["key 1", "key 2", "key 3"]), "what serves has noticed nothing"
+
+
+def test_the_restore_is_whole_after_that(stack: Restoring) -> None:
+    with scenario(stack, "restoring update killed three times") as found:
+        found.times = 3
+        resumed(stack)
+        found.outcome = "cancel, refresh, import, up"
+    for store, name, restored in (("database", "public.proof", "2 rows"), ("redis", "all", None)):
+        document = stack.ops_json("restore", "verify", store, "r1")
+        assert document["structureAsExpected"] is True
+        (difference,) = [each for each in document["differences"] if each["name"] == name]
+        assert difference["restored"].startswith(restored or str(int(difference["source"]) - 1))
+
+
+def test_a_verification_is_killed(stack: Restoring) -> None:
+    """What it leaves belongs to its Job, which ends by itself; the next one neither sees it nor needs it gone."""
+
+    def ours(kind: str) -> list[str]:
+        return [each["metadata"]["name"] for each in stack.kubernetes(kind, "-l", LABEL)["items"]]
+
+    stack.killed_when(lambda: ours("secrets"), "restore", "verify", "database", "r1")
+    left = ours("jobs")
+    assert stack.ops_json("restore", "verify", "database", "r1")["structureAsExpected"] is True
+    assert ours("jobs") == left, "it took its own away, and nobody else's"
+    for name in left:
+        stack.run("kubectl", "--namespace", "meetinity-local", "delete", "job", name)
+    eventually(lambda: not ours("secrets"), seconds=30, what="the Secret to go with its Job")
+
+
+LABEL = "app.kubernetes.io/managed-by=ops"
+
+
+@pytest.mark.parametrize(("at", "kind", "doing"), [("begun", SECRET, "update"), ("begun", JOB, "create-replacement")])
+def test_the_update_that_promotes_is_killed(stack: Restoring, at: str, kind: str, doing: str) -> None:
+    if "serving: r1" not in stack.stack_file.read_text():
+        stack.edited("restore", "promote", "database", "r1")
+        stack.edited("restore", "promote", "redis", "r1")
+        assert stack.serving()[0] == [1, 2, 3], "an edit moves nothing"
+    assert stack.killed("up", "--yes", "--skip-preview", at=at, kind=kind, doing=doing)
+    stack.recover()
+    rows, keys = stack.serving()
+    assert rows in ([1, 2], [1, 2, 3]), "there is no moment without a Secret that works"
+    assert keys in (["key 1", "key 2"], ["key 1", "key 2", "key 3"])
+
+
+def test_the_promotion_is_whole_after_that(stack: Restoring) -> None:
+    stack.world.rows -= 2  # one row and one key are younger than the snapshot
+    with scenario(stack, "promoting update killed twice") as found:
+        found.times = 2
+        resumed(stack)
+        found.outcome = "cancel, refresh, import, up"
+    assert stack.serving() == ([1, 2], ["key 1", "key 2"])
+    assert "serves already" in stack.ops("restore", "promote", "database", "r1", code=1).stderr
+
+
+def test_the_retirement_is_killed_at_both_steps(stack: Restoring) -> None:
+    with scenario(stack, "retiring updates killed", refreshed=False) as found:
+        found.loses_everything = True  # the retired stores' passwords go with them
+        for store, name in (("database", "local-postgres"), ("redis", "local-redis")):
+            before = stack.stack_file.read_text()
+            stack.asked("restore", "retire", store, "main")
+            assert stack.stack_file.read_text() == before
+            stack.killed_when(
+                lambda before=before: stack.stack_file.read_text() != before,
+                *("restore", "retire", store, "main", "--confirm", name),
+            )
+            assert "retiring: true" in stack.stack_file.read_text()
+        assert stack.killed("up", "--yes", "--skip-preview", at="begun", kind=CLUSTER, doing="update")
+        resumed(stack)
+        for store, name in (("database", "local-postgres"), ("redis", "local-redis")):
+            stack.ops("restore", "retire", store, "main", "--confirm", name)
+        assert stack.killed("up", "--yes", "--skip-preview", at="begun", kind=CLUSTER, doing="delete")
+        resumed(stack)
+        found.times, found.outcome = 2, "cancel, up"
+    assert stack.serving() == ([1, 2], ["key 1", "key 2"])
+    assert (stack.final_snapshots("local-postgres"), stack.final_snapshots("local-redis")) == (1, 1)
+    stack.pulumi("preview", "--refresh", "--expect-no-changes")
+
+
+def test_what_was_retired_is_in_its_final_snapshot(stack: Restoring) -> None:
+    """Row and key 3, which only the retired stores had."""
+    for store, name in (("database", "local-postgres"), ("redis", "local-redis")):
+        points = [each["name"] for each in stack.ops_json("snapshot", "list", "--store", store)["snapshots"]]
+        (final,) = [each for each in points if each.startswith(f"{name}-final-")]
+        stack.ops("restore", "start", store, "--snapshot", final, "--as", "back", "--yes")
+    brought_up(stack)
+    for store in ("database", "redis"):
+        stack.ops("restore", "promote", store, "back", "--yes")
+    stack.up()
+    assert stack.serving() == ([1, 2, 3], ["key 1", "key 2", "key 3"])
+
+
+def drills(stack: Restoring) -> bool:
+    return any("drill" in id_ for _, id_ in stack.existing())
+
+
+def test_a_drill_is_killed_and_the_next_one_takes_it_down(stack: Restoring) -> None:
+    before, stood = stack.stack_file.read_text(), stack.existing()
+    with scenario(stack, "drill killed as its cluster is created", refreshed=False) as found:
+        stack.killed_when(
+            lambda: ("aws:rds/cluster:Cluster", "local-postgres-drill") in stack.existing(),
+            *("drill", "database", "--yes", "--no-metrics"),
+        )
+        eventually(lambda: not alive(stack), seconds=30, what="the end of what it ran")
+        stack.recover()
+        report = stack.ops("drill", "database", "--yes", "--no-metrics", "--json", timeout=600).stdout
+        assert '"outcome": "restored"' in report
+        found.times, found.outcome = 1, "cancel, refresh, import, drill"
+    assert stack.stack_file.read_text() == before
+    assert stack.existing() == stood
+    assert not drills(stack)
+    stack.pulumi("preview", "--expect-no-changes")
+
+
+def alive(stack: Restoring) -> bool:
+    return any(
+        each.info["name"] == "pulumi" and str(stack.directory) in (each.info["cwd"] or "")
+        for each in psutil.process_iter(["name", "cwd"])
+    )
