@@ -50,7 +50,11 @@ def step(
     made: dict[str, Any] = {"op": op, "urn": its}
     if op != "create":
         made["oldState"] = {
-            "urn": its, "type": type_, "inputs": old, "outputs": {**old, **(outputs or {})}, "parent": above,
+            "urn": its,
+            "type": type_,
+            "inputs": old,
+            "outputs": {**old, **(outputs or {})},
+            "parent": above,
             **({"protect": True} if protect[0] else {}),
             **state,
         }
