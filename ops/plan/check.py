@@ -24,7 +24,7 @@ from ops.plan.stateful import (
     Stateful,
     Turned,
 )
-from ops.plan.waivers import Waiver
+from ops.plan.waivers import Waiver, is_component
 
 _PROTECTED = Stateful("protected resource", "it was protected from that", safe="leave it, or lift its protection first")
 _UNPROTECTED_BY = (
@@ -69,6 +69,11 @@ class Finding:
     @property
     def name(self) -> str:
         return self.urn.split("::", 3)[3]
+
+    @property
+    def component(self) -> str:
+        """The URN of the component it stands under; empty for none."""
+        return next((each for each in self.parents if is_component(each)), "")
 
     @property
     def decision(self) -> str:

@@ -7,6 +7,7 @@ secret, what this process's environment holds under such a name), in every form 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import urllib.parse
@@ -44,7 +45,7 @@ _SHAPES = (
     (
         re.compile(
             r"(?i)(?P<keep>\b[\w.-]*(?:passw(?:or)?d|passphrase|secret_?access_?key|auth_?token|private_?key|api_?key)"
-            r"[\"']?\s*[:=]\s*[\"']?)(?!\[secret\]|(?:true|false|null|none|not set|known)\b)"
+            r"(?:[\"']?\s*=\s*|[\"']?\s*:\s+|[\"']:)[\"']?)(?!\[secret\]|(?:true|false|null|none|not set|known)\b)"
             r"[^\s\"'`,;|<>{}()\[\]]{6,}"
         ),
         r"\g<keep>",
@@ -101,7 +102,9 @@ def _named(document: Any, *, secret: bool) -> Iterator[str]:
         kind = document.get("kind") == "Secret"
         for key, value in document.items():
             inside = secret or bool(_NAMES.search(str(key))) or (kind and key in ("data", "stringData"))
-            yield from _named(value, secret=inside)
+            # The name of a Secret's key is often that of what it is about.
+            if not isinstance(value, str) or value.lower() != str(key).lower():
+                yield from _named(value, secret=inside)
     elif isinstance(document, list):
         for each in document:
             yield from _named(each, secret=secret)
@@ -113,7 +116,8 @@ def _forms(value: str) -> Iterator[str]:
     """Plain, percent-encoded, as JSON text, and in base64 of anything that has it in it."""
     yield value
     yield urllib.parse.quote(value, safe="")
-    yield value.encode("unicode_escape").decode()
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         for before in range(3):
             # The characters that it shares with what stands before and after are left out.

@@ -35,7 +35,7 @@ class Waiver:
     """The last day (UTC) on which it holds."""
 
     def covers(self, urn: str, parents: Collection[str], kind: str) -> bool:
-        return kind in self.kinds and (urn == self.urn or (_is_component(self.urn) and self.urn in parents))
+        return kind in self.kinds and (urn == self.urn or (is_component(self.urn) and self.urn in parents))
 
     def expired(self, today: date) -> bool:
         return today > self.until
@@ -54,7 +54,8 @@ class Waiver:
         }
 
 
-def _is_component(urn: str) -> bool:
+def is_component(urn: str) -> bool:
+    """Whether it is one of this program's own."""
     return urn.split("::")[2].split("$")[-1].startswith(_COMPONENT)
 
 
