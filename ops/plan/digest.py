@@ -1,8 +1,8 @@
 """What a preview would do, as one line: two previews of the same change have the same, any other another.
 
-In it are, for each resource that something would be done to: what, and every input and property that changes, before and
-after. Left out are times, source positions, the order of steps, ids and whatever else is recorded and stays. A secret is
-`[secret]` to the engine on both sides: that one changes is seen, to what is not.
+In it are, for each resource that something would be done to: what, and every input and property that changes, before
+and after. Left out are times, source positions, the order of steps, ids and whatever else is recorded and stays. A
+secret is `[secret]` to the engine on both sides: that one changes is seen, to what is not.
 """
 
 from __future__ import annotations

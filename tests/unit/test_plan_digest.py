@@ -62,7 +62,7 @@ def test_order_and_the_untouched_do_not_matter():
         ((0, "newState", "retainOnDelete"), True),
         ((1, "newState", "inputs", "metadata", "name"), "platform-cache"),
         ((1, "urn"), STEPS[1]["urn"].replace("connections-redis", "connections-cache")),
-        ((3, "detailedDiff", "kmsKeyId", "kind"), "update"),
+        ((3, "replaceReasons"), ["kmsKeyId", "provider"]),
     ],
 )
 def test_what_would_be_done_otherwise(path, value):
