@@ -145,6 +145,7 @@ def _section(plan: StackPlan, detail: int, redact: Redact) -> _Section:
         must.append(_findings("Refused", plan.verdict.refused, detail))
         must.append(_findings("Waived", plan.verdict.waived, detail))
     parts += _policies(plan.policies)
+    parts += _warnings(plan.preview)
     if plan.verdict:
         parts += _interruptions(plan.verdict)
     if plan.preview:
@@ -288,6 +289,12 @@ def _policies(policies: Policies | None) -> Iterator[_Part]:
         yield _Part(f"#### Policies: {told}{undecided}\n\n", rows, "\n", "result")
     else:
         yield _Part("", [f"Policies: {told}{undecided}.\n\n"])
+
+
+def _warnings(preview: Preview | None) -> Iterator[_Part]:
+    warned = [each for each in preview.diagnostics if each.severity == "warning"] if preview else []
+    rows = [f"- ⚠️{_named(each.urn)} {_code(line(each.message, 400))}\n" for each in warned if each.message]
+    yield _Part("#### Warnings\n\n", rows, "\n", "warning")
 
 
 def _named(urn: str) -> str:

@@ -95,6 +95,12 @@ def test_a_long_failure_keeps_both_its_ends():
     assert len(text) < 5_000
 
 
+def test_warnings_are_not_lost():
+    text = said(plan(diagnostics=(("warning", "warning: configured Kubernetes cluster is unreachable"),)))
+    assert "#### Warnings\n\n- ⚠️ `configured Kubernetes cluster is unreachable`\n" in text
+    assert "### ✅ prod: passes" in text
+
+
 def test_policies_with_their_fixes():
     results = [
         PolicyResult("backup-retention", "mandatory", urn(CLUSTER, "database-cluster"), "is 3. Fix: set it to 14")
