@@ -64,6 +64,7 @@ bench: $(READY) ## measure what docs/performance.md reports
 docs: $(READY) ## write the generated pages under docs/
 	@$(RUN) -m settings > docs/configuration.md
 	@$(RUN) -m policies.page > docs/policies.md
+	@$(RUN) -m tests.unit.pictures
 
 .PHONY: lock
 lock: $(READY) ## write requirements*.txt from requirements*.in
