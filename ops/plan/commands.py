@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,7 +17,6 @@ from ops.plan import policy_results, waivers
 from ops.plan.comment import StackPlan
 from ops.plan.comment import comment as composed
 from ops.plan.digest import digest as digested
-from ops.plan.github import PullRequest
 from ops.plan.preview import Preview, read
 from ops.plan.redaction import known_to, redacted, redactor
 from ops.plan.report import report
@@ -83,11 +80,6 @@ def check(preview: Path, waivers_file: Path, today: datetime, sarif_file: Path |
 @with_today
 @click.option("--run", default="", help="The address of the job's log, linked from the comment.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the comment there instead of to stdout.")
-@click.option(
-    "--post",
-    metavar="OWNER/NAME#NUMBER",
-    help="Put it into the pull request's one comment, with GITHUB_TOKEN and, away from github.com, GITHUB_API_URL.",
-)
 @with_json
 def comment(
     previews: tuple[str, ...],
@@ -95,7 +87,6 @@ def comment(
     today: datetime,
     run: str,
     output: Path | None,
-    post: str | None,
     as_json: bool,
 ) -> None:
     """Write the comment for a pull request: of every stack, worst first.
@@ -108,27 +99,13 @@ def comment(
     plans = [_stack_plan(each, held, day(today)) for each in previews]
     redact = redactor(value for each in plans for value in (known_to(each.preview or Preview([]))))
     text = composed(plans, redact, run=run)
-    address = _pull_request(post).comment(text) if post else None
     if output:
         output.write_text(text)
     if as_json:
         verdicts = [each.verdict.asdict() if each.verdict else {"stack": each.name, "passed": False} for each in plans]
-        click.echo(json.dumps(redacted({"comment": text, "address": address, "stacks": verdicts}, redact), indent=2))
-    elif address:
-        click.echo(address)
+        click.echo(json.dumps(redacted({"comment": text, "stacks": verdicts}, redact), indent=2))
     elif not output:
         click.echo(text, nl=False)
-
-
-def _pull_request(named: str) -> PullRequest:
-    found = re.fullmatch(r"([\w.-]+/[\w.-]+)#(\d+)", named)
-    if not found:
-        raise click.BadParameter(f"{named!r} is no OWNER/NAME#NUMBER", param_hint="--post")
-    token = os.environ.get("GITHUB_TOKEN")
-    if not token:
-        raise OpsError("GITHUB_TOKEN is not set: a token with `pull-requests: write` is needed to post the comment")
-    api = os.environ.get("GITHUB_API_URL", "https://api.github.com").rstrip("/")
-    return PullRequest(api, found[1], int(found[2]), token)
 
 
 def _stack_plan(given: str, held: Sequence[waivers.Waiver], today: date) -> StackPlan:

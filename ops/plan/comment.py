@@ -15,7 +15,7 @@ from ops.plan.policy_results import Policies
 from ops.plan.preview import Preview, Step
 from ops.plan.redaction import Redact
 
-# By it the comment is found again.
+# By it the comment is found again, and replaced (ops/pipeline/comment.py).
 MARKER = "<!-- meetinity-data: the plan of this pull request -->"
 # GitHub: the body of an issue comment has at most 65,536 characters; GitLab's is longer.
 LIMIT = 65_536

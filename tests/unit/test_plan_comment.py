@@ -219,10 +219,11 @@ def test_a_plan_of_300_resources_fits_with_every_destructive_change_in_under_a_s
         for number in range(300)
     ]
     text_of_it = document(*steps)
-    started = time.perf_counter()
+    started = time.process_time()  # whatever else the machine is doing
     seen = parse(text_of_it, "p")
     text = comment([StackPlan("prod", seen, check(seen, [], TODAY))], redactor(known_to(seen, {})))
-    took = time.perf_counter() - started
+    took = time.process_time() - started
+    print(f"a comment on 300 resources took {took:.2f} s")
     assert took < 1
     assert len(text) <= LIMIT
     assert "### ⛔ prod: refused for 300 resources, **data would be lost**, outage" in text
