@@ -12,7 +12,7 @@ from ops.plan.check import Changed, Finding, Verdict
 from ops.plan.contents import Migration, differences, line, migrations, outputs
 from ops.plan.costs import costs
 from ops.plan.policy_results import Policies
-from ops.plan.preview import Preview, Step
+from ops.plan.preview import ABSENT, PolicyResult, Preview, Step
 from ops.plan.redaction import Redact
 
 # By it the comment is found again, and replaced (ops/pipeline/comment.py).
@@ -144,7 +144,7 @@ def _section(plan: StackPlan, detail: int, redact: Redact) -> _Section:
     if plan.verdict:
         must.append(_findings("Refused", plan.verdict.refused, detail))
         must.append(_findings("Waived", plan.verdict.waived, detail))
-    parts += _policies(plan.policies)
+    parts += _violations(plan.policies)
     parts += _warnings(plan.preview)
     if plan.verdict:
         parts += _interruptions(plan.verdict)
@@ -152,6 +152,7 @@ def _section(plan: StackPlan, detail: int, redact: Redact) -> _Section:
         parts += _contents(plan.preview)
     if plan.verdict:
         parts += _waivers(plan.verdict)
+    parts += _policies(plan.policies)
     if plan.preview:
         parts.append(_diff(plan.preview))
     redacted = [
@@ -234,7 +235,7 @@ def _code(text: str) -> str:
 
 
 def _change(change: Changed, longest: int = _LONGEST_VALUE) -> str:
-    return f"{_code(change.path)} {_code(line(change.before, longest))} → {_code(line(change.after, longest))}"
+    return f"{_code(change.path)}: {_code(line(change.before, longest))} → {_code(line(change.after, longest))}"
 
 
 # What the gate found: always there
@@ -275,20 +276,27 @@ def _alike(findings: Sequence[Finding], detail: int) -> str:
 # The rest, while there is room
 
 
+def _violations(policies: Policies | None) -> Iterator[_Part]:
+    rows = [_result(each) for each in policies.results if each.level == "mandatory"] if policies else []
+    yield _Part("#### Policies that refuse it\n\n", rows, "\n", "violation")
+
+
 def _policies(policies: Policies | None) -> Iterator[_Part]:
+    """What stops nothing stands folded: most of it is there on every pull request."""
     if policies is None:
         return
-    icons = {"mandatory": "⛔", "advisory": "⚠️", "exempted": "🕊️", "idle": "🧹"}
-    rows = [
-        f"- {icons.get(each.level, '')} {each.level} **{each.policy}**{_named(each.urn)}: {line(each.message, 600)}\n"
-        for each in policies.results
-    ]
+    rows = [_result(each) for each in policies.results if each.level != "mandatory"]
     told = ", ".join(f"{count} {level}" for level, count in policies.counts.items()) or "nothing to say"
     undecided = f", {_many(policies.undecided, 'rule')} undecided until the update" if policies.undecided else ""
     if rows:
-        yield _Part(f"#### Policies: {told}{undecided}\n\n", rows, "\n", "result")
+        head = f"<details><summary>Policies: {told}{undecided}</summary>\n\n"
+        yield _Part(head, rows, "\n</details>\n\n", "result")
     else:
         yield _Part("", [f"Policies: {told}{undecided}.\n\n"])
+
+
+def _result(each: PolicyResult) -> str:
+    return f"- {each.level} **{each.policy}**{_named(each.urn)}: {line(each.message, 600)}\n"
 
 
 def _warnings(preview: Preview | None) -> Iterator[_Part]:
@@ -403,9 +411,10 @@ def _resource(step: Step) -> str:
     forced = {each.path for each in step.changes if each.replaces}
     for each in differences(step):
         mark = "   # forces the replacement" if _first_of(each.path, forced) else ""
-        if not step.creates:
+        if each.before is not ABSENT:
             text += f"-     {each.path}: {line(each.before, 120)}{mark}\n"
-        text += f"+     {each.path}: {line(each.after, 120)}\n"
+        if each.after is not ABSENT:
+            text += f"+     {each.path}: {line(each.after, 120)}{mark if each.before is ABSENT else ''}\n"
     return text.replace("``````", "`` ````")
 
 

@@ -62,7 +62,7 @@ def test_a_replacement_names_the_property_that_forces_it_and_the_safe_way():
         plan(step("replace", old={"kmsKeyId": "a", "t": 1}, new={"kmsKeyId": "b", "t": 2}, forced_by=("kmsKeyId",)))
     )
     assert "| replace |\n| --: |\n| 1 |" in text
-    assert "because of `kmsKeyId` `a` → `b`\n" in text
+    assert "because of `kmsKeyId`: `a` → `b`\n" in text
     assert "**instead:** add a generation" in text
     assert "-     kmsKeyId: a   # forces the replacement\n+     kmsKeyId: b\n" in text
     assert f"  - urn: {urn(CLUSTER, 'database-cluster')}\n    kind: [replace]\n" in text
@@ -103,12 +103,15 @@ def test_warnings_are_not_lost():
 
 def test_policies_with_their_fixes():
     results = [
-        PolicyResult("backup-retention", "mandatory", urn(CLUSTER, "database-cluster"), "is 3. Fix: set it to 14")
+        PolicyResult("backup-retention", "mandatory", urn(CLUSTER, "database-cluster"), "is 3. Fix: set it to 14"),
+        PolicyResult("image-by-digest", "advisory", "", "no digest"),
     ]
     text = said(plan(policies=Policies(results, undecided=2)))
     assert "### ⛔ prod: 1 policy violation" in text
-    assert "- ⛔ mandatory **backup-retention** `database-cluster`: is 3. Fix: set it to 14" in text
-    assert "1 mandatory, 2 rules undecided until the update" in text
+    open_part, folded = text.split("<details>")
+    assert "- mandatory **backup-retention** `database-cluster`: is 3. Fix: set it to 14\n" in open_part
+    assert "<summary>Policies: 1 mandatory, 1 advisory, 2 rules undecided until the update</summary>" in folded
+    assert "- advisory **image-by-digest**: no digest\n" in folded
 
 
 def test_an_output_that_changes_and_a_secret_one_that_does_not_show():
