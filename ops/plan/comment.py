@@ -14,6 +14,7 @@ from ops.plan.costs import costs
 from ops.plan.policy_results import Policies
 from ops.plan.preview import ABSENT, PolicyResult, Preview, Step
 from ops.plan.redaction import Redact
+from ops.plan.waivers import OF_COMPONENTS
 
 # By it the comment is found again, and replaced (ops/pipeline/comment.py).
 MARKER = "<!-- meetinity-data: the plan of this pull request -->"
@@ -370,12 +371,13 @@ def _waivers(verdict: Verdict) -> Iterator[_Part]:
 
 
 def _to_waive(findings: Sequence[Finding]) -> Mapping[str, Sequence[str]]:
-    """Kinds by URN: the component's, where several of its resources are refused."""
-    under = Counter(each.component for each in {each.urn: each for each in findings}.values())
+    """Kinds by URN: the component's, where several of its resources are refused for what it may waive as a whole."""
+    together = [each for each in findings if each.component and each.kind in OF_COMPONENTS]
+    under = Counter(component for component, _ in {(each.component, each.urn) for each in together})
     found: dict[str, dict[str, None]] = {}
     for each in findings:
-        urn = each.component if each.component and under[each.component] > 1 else each.urn
-        found.setdefault(urn, {})[each.kind] = None
+        whole = each in together and under[each.component] > 1
+        found.setdefault(each.component if whole else each.urn, {})[each.kind] = None
     return {urn: list(kinds) for urn, kinds in found.items()}
 
 

@@ -68,10 +68,12 @@ def test_a_replacement_names_the_property_that_forces_it_and_the_safe_way():
     assert f"  - urn: {urn(CLUSTER, 'database-cluster')}\n    kind: [replace]\n" in text
 
 
-def test_several_of_one_component_are_waived_by_its_urn():
-    text = said(plan(step("delete"), step("delete", INSTANCE, "database-instance-1")))
-    assert re.findall("  - urn: (.*)\n", text) == [
-        "urn:pulumi:prod::meetinity-data::meetinity:data:AuroraCluster::database"
+def test_several_of_one_component_are_waived_by_its_urn_but_a_replacement_by_its_own():
+    replaced = step("replace", name="database-r1-cluster", forced_by=("kmsKeyId",))
+    text = said(plan(step("delete"), step("delete", INSTANCE, "database-instance-1"), replaced))
+    assert re.findall("  - urn: (.*)\n    kind: (.*)\n", text) == [
+        ("urn:pulumi:prod::meetinity-data::meetinity:data:AuroraCluster::database", "[delete]"),
+        (urn(CLUSTER, "database-r1-cluster"), "[replace]"),
     ]
 
 
