@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from ops import backups, drill, errors, restore, snapshot, status
+from ops import backups, drill, errors, graph, restore, snapshot, status
 from ops.aws import explained
+from ops.plan.commands import plan
 from ops.stack import Stack
 
 
@@ -47,7 +48,7 @@ def main(ctx: click.Context, name: str | None, cwd: Path) -> None:
     ctx.obj = Stack(cwd, name)
 
 
-for each in (status.status, backups.backups, snapshot.snapshot, restore.restore, drill.drill):
+for each in (status.status, backups.backups, snapshot.snapshot, restore.restore, drill.drill, plan, graph.command):
     main.add_command(each)
 
 if __name__ == "__main__":
