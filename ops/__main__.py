@@ -9,6 +9,7 @@ import click
 
 from ops import backups, drill, errors, restore, snapshot, status
 from ops.aws import explained
+from ops.pipeline import deploy, drift, preview, release, review
 from ops.stack import Stack
 
 
@@ -48,6 +49,8 @@ def main(ctx: click.Context, name: str | None, cwd: Path) -> None:
 
 
 for each in (status.status, backups.backups, snapshot.snapshot, restore.restore, drill.drill):
+    main.add_command(each)
+for each in (preview.preview, review.review, deploy.deploy, drift.drift, release.release):
     main.add_command(each)
 
 if __name__ == "__main__":
