@@ -139,7 +139,8 @@ class AwsApi:
         self, request: BackendRequest, environ: dict[str, Any], body: bytes
     ) -> tuple[str, str, dict[str, Any]]:
         """Service and operation of a request that the sandbox's credentials signed, and parameters in its path."""
-        region, signing_name = signatures.check_request(request.method, request.url, dict(request.headers), body)
+        url = f"{request.base_url}?{environ['QUERY_STRING']}"  # as it was sent: request.url spells a `%2F` out
+        region, signing_name = signatures.check_request(request.method, url, dict(request.headers), body)
         host = self.moto.infer_service_region_host(environ, request.path)
         service = service_name_from_moto_package_name(self.moto.get_backend_for_host(host) or signing_name)
         environ["wsgi.input"] = io.BytesIO(body)
