@@ -9,7 +9,8 @@ import click
 
 from ops import backups, drill, errors, restore, snapshot, status
 from ops.aws import explained
-from ops.pipeline import deploy, drift, preview, release, review
+from ops.pipeline import comment, deploy, drift, preview, release, review
+from ops.plan.commands import plan
 from ops.stack import Stack
 
 
@@ -48,9 +49,9 @@ def main(ctx: click.Context, name: str | None, cwd: Path) -> None:
     ctx.obj = Stack(cwd, name)
 
 
-for each in (status.status, backups.backups, snapshot.snapshot, restore.restore, drill.drill):
+for each in (status.status, backups.backups, snapshot.snapshot, restore.restore, drill.drill, plan):
     main.add_command(each)
-for each in (preview.preview, review.review, deploy.deploy, drift.drift, release.release):
+for each in (preview.preview, comment.comment, review.review, deploy.deploy, drift.drift, release.release):
     main.add_command(each)
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +12,9 @@ from ops.errors import FoundError, OpsError
 from ops.options import pass_stack
 from ops.pipeline import lock, plan_gate
 from ops.pipeline.github import GitHub
-from ops.pipeline.preview import changes, run, with_policies
+from ops.pipeline.preview import run, with_policies
 from ops.pipeline.review import reviewed
+from ops.plan.digest import digest
 from ops.stack import Stack
 from ops.terminal import say
 
@@ -32,30 +32,26 @@ def deploy(stack: Stack, commit: str | None, given: str | None, plan: Path) -> N
     if bool(commit) == bool(given):
         raise click.UsageError("say where the reviewed plan is: --commit or --digest")
     policies = with_policies(stack)
-    document, code = run(stack, *policies)
-    plan.parent.mkdir(parents=True, exist_ok=True)
-    plan.write_text(json.dumps(document, indent=2) + "\n")
-    if code:
-        raise OpsError(f"the preview of {stack.name} failed, nothing was changed; its diagnostics are in {plan}")
-    if refusal := plan_gate.refusal(plan):
+    ran = run(stack, *policies)
+    ran.write(plan)
+    if refusal := plan_gate.refusal(ran.preview):
         raise FoundError(f"the plan gate refuses the plan of {stack.name}, nothing was changed:\n{refusal}")
-    if changes(document):
-        _require_reviewed(stack, plan, commit, given)
+    if ran.preview.changed:
+        _require_reviewed(stack, digest(ran.preview), commit, given)
     else:
         say(f"{stack.name}: nothing to change")
     _up(stack, *policies)
 
 
-def _require_reviewed(stack: Stack, plan: Path, commit: str | None, given: str | None) -> None:
-    now = plan_gate.digest(plan)
+def _require_reviewed(stack: Stack, now: str, commit: str | None, given: str | None) -> None:
     by_hand = f"to deploy this plan all the same, have it reviewed and run deploy-stack by hand with digest {now}"
     try:
-        digest, where = reviewed(GitHub.of_this_run(), stack.name, commit) if commit else (str(given), "--digest")
+        then, where = reviewed(GitHub.of_this_run(), stack.name, commit) if commit else (str(given), "--digest")
     except OpsError as error:
         raise FoundError(f"{stack.name} was not changed: {error}; {by_hand}") from error
-    if digest != now:
+    if then != now:
         raise FoundError(
-            f"{stack.name} was not changed: its plan is not the one that was reviewed in {where} ({digest}). Something"
+            f"{stack.name} was not changed: its plan is not the one that was reviewed in {where} ({then}). Something"
             " else was deployed, or changed by hand, since; or this commit brings changes of an earlier one whose"
             f" deployment was skipped. {by_hand[0].upper()}{by_hand[1:]}"
         )

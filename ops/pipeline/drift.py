@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ops.errors import FoundError, OpsError
+from ops.errors import FoundError
 from ops.options import pass_stack, with_json
 from ops.pipeline import issue
 from ops.pipeline.github import GitHub
-from ops.pipeline.preview import changes, run
+from ops.pipeline.preview import run
 from ops.stack import Stack
 from ops.terminal import say, show, table
 
@@ -19,14 +19,10 @@ from ops.terminal import say, show, table
 @pass_stack
 def drift(stack: Stack, *, with_issue: bool, as_json: bool) -> None:
     """Preview against what is really there. Exits 3 when something differs."""
-    document, code = run(stack, "--refresh")
-    if code:
-        errors = [each["message"].strip() for each in document.get("diagnostics", []) if each["severity"] == "error"]
-        raise OpsError(f"whether {stack.name} has drifted is unknown, its preview failed: {' '.join(errors)}")
     # Names of properties, never values: an issue is read by more people than a plan.
     rows = [
-        (each["op"], each["urn"], ", ".join(sorted(each.get("detailedDiff") or each.get("diffReasons") or [])))
-        for each in changes(document)
+        ("unprotect" if each.op == "same" else each.op, each.urn, ", ".join(change.path for change in each.changes))
+        for each in run(stack, "--refresh").preview.changed
     ]
     columns = ("operation", "resource", "properties")
     found = {"stack": stack.name, "drift": [dict(zip(columns, row, strict=True)) for row in rows]}

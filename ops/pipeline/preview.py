@@ -1,24 +1,60 @@
-"""`preview`: what `pulumi up` would do, as JSON in a file, under the environment's policies; never with a secret."""
+"""`preview`: what `pulumi up` would do, in a file, under the environment's policies; the engine blinds its secrets."""
 
 from __future__ import annotations
 
-import json
 import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ops.errors import OpsError
 from ops.options import pass_stack
+from ops.plan.preview import Preview, parse
+from ops.plan.redaction import redactor
 from ops.stack import Stack
 from ops.stack_file import StackFile
 from ops.terminal import say
 
-PACK = Path(__file__).parents[2] / "policies"
-# `pulumi preview --json` lists only what changes, and what changes its protection under this name.
-UNCHANGED = "same"
+CHECKOUT = Path(__file__).parents[2]
+PACK = CHECKOUT / "policies"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A preview as Pulumi left it."""
+
+    stack: str
+    text: str
+    stderr: str
+    code: int
+
+    @cached_property
+    def preview(self) -> Preview:
+        """Raises OpsError when it failed, with what it said, and nothing is there to judge."""
+        if self.code == 0:
+            return parse(self.text, f"the preview of {self.stack}")
+        try:
+            said = [each.message for each in parse(self.text, "").errors]
+        except OpsError:
+            said = [self.stderr.strip() or self.text.strip()]
+        raise OpsError(redactor(())(f"the preview of {self.stack} failed, nothing was changed: {' '.join(said)}"))
+
+    def write(self, plan: Path) -> None:
+        """Into `plan`, and beside it what Pulumi said on stderr if it failed: the comment takes it from there."""
+        plan.parent.mkdir(parents=True, exist_ok=True)
+        plan.write_text(self.text)
+        if self.code:
+            plan.with_suffix(".stderr").write_text(redactor(())(self.stderr))
+
+
+def run(stack: Stack, *arguments: str) -> Ran:
+    command = ["pulumi", "preview", "--json", "--non-interactive", "--stack", stack.name, *arguments]
+    done = subprocess.run(command, cwd=stack.directory, capture_output=True, text=True, check=False)
+    return Ran(stack.name, done.stdout, done.stderr, done.returncode)
 
 
 def with_policies(stack: Stack) -> Sequence[str]:
@@ -27,36 +63,17 @@ def with_policies(stack: Stack) -> Sequence[str]:
     return ("--policy-pack", str(PACK), "--policy-pack-config", str(configuration))
 
 
-def run(stack: Stack, *arguments: str) -> tuple[dict[str, Any], int]:
-    """The preview's JSON and Pulumi's exit code: a preview that failed has its diagnostics in there."""
-    command = ["pulumi", "preview", "--json", "--non-interactive", "--stack", stack.name, *arguments]
-    done = subprocess.run(command, cwd=stack.directory, capture_output=True, text=True, check=False)
-    try:
-        return json.loads(done.stdout), done.returncode
-    except ValueError:
-        said = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
-        raise OpsError(f"the preview of {stack.name} gave no JSON: {said}") from None
-
-
-def changes(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The steps that change something, protection included."""
-    return [each for each in document.get("steps", []) if each["op"] != UNCHANGED or "protect" in _touched(each)]
-
-
-def _touched(step: dict[str, Any]) -> set[str]:
-    old, new = step.get("oldState") or {}, step.get("newState") or {}
-    return {"protect"} if bool(old.get("protect")) != bool(new.get("protect")) else set()
-
-
 @click.command()
 @click.argument("plan", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--refresh", is_flag=True, help="Against what AWS and Kubernetes say, not against the recorded state.")
 @pass_stack
-def preview(stack: Stack, plan: Path, *, refresh: bool) -> None:
-    """Write the preview to PLAN, also when it failed; then exit 1."""
-    document, code = run(stack, *with_policies(stack), *(["--refresh"] if refresh else []))
-    plan.parent.mkdir(parents=True, exist_ok=True)
-    plan.write_text(json.dumps(document, indent=2) + "\n")
-    if code:
-        raise OpsError(f"the preview of {stack.name} failed; its diagnostics are in {plan}")
-    say(f"{stack.name}: {len(changes(document))} changes in {plan}")
+def preview(stack: Stack, plan: Path) -> None:
+    """Write the preview to PLAN, also when it failed, and beside it what the policies say; exits 1 when it failed."""
+    ran = run(stack, *with_policies(stack))
+    ran.write(plan)
+    # The engine keeps what the policies say out of its JSON.
+    file = StackFile(stack).path
+    command = [sys.executable, "-m", "policies.offline", stack.name, "--stack-file", str(file.resolve()), "--json"]
+    judged = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if judged.returncode in (0, 1):
+        plan.with_suffix(".policies.json").write_text(judged.stdout)
+    say(f"{stack.name}: {len(ran.preview.changed)} changes, in {plan}")

@@ -6,20 +6,19 @@ description ends in the plan's digest, which `deploy` holds the plan of the mome
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ops.errors import OpsError
 from ops.pipeline import plan_gate
 from ops.pipeline.github import BOT, GitHub, run_url
-from ops.pipeline.preview import changes
+from ops.plan.digest import digest
+from ops.plan.preview import read
 from ops.terminal import say
 
-_DIGEST = re.compile(r"\b[0-9a-f]{64}$")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}$")
 _LONGEST = 140  # of a status's description, in characters
 
 
@@ -64,11 +63,12 @@ def _context(stack: str) -> str:
 
 
 def _verdict(plan: Path) -> tuple[str, str]:
-    if not plan.exists():
-        return "error", "the preview ended without a plan"
-    document: dict[str, Any] = json.loads(plan.read_text())
-    if any(each.get("severity") == "error" for each in document.get("diagnostics", [])):
+    try:
+        preview = read(plan)
+    except OpsError:
+        return "error", "there is no plan: the preview did not get as far"
+    if preview.failed:
         return "failure", "the preview failed"
-    if plan_gate.refusal(plan) is not None:
+    if plan_gate.refusal(preview) is not None:
         return "failure", "the plan gate refuses it"
-    return "success", f"{len(changes(document))} changes, digest {plan_gate.digest(plan)}"
+    return "success", f"{len(preview.changed)} changes, {digest(preview)}"

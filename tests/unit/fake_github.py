@@ -17,7 +17,7 @@ ROOT = f"/repos/{REPOSITORY}"
 class FakeGitHub:
     def __init__(self) -> None:
         self.issues: list[dict[str, Any]] = []
-        self.comments: dict[int, list[str]] = {}
+        self.comments: dict[int, list[dict[str, Any]]] = {}
         self.statuses: dict[str, list[dict[str, Any]]] = {}
         self.pulls: dict[str, list[dict[str, Any]]] = {}
         self.writer = "github-actions[bot]"
@@ -25,7 +25,7 @@ class FakeGitHub:
         self.requests: list[str] = []
         self.url = ""
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:  # noqa: C901 - a table of routes
         self.requests.append(f"{method} {path}")
         if self.fail:
             return self.fail.pop(0), {"message": "scripted"}
@@ -38,9 +38,15 @@ class FakeGitHub:
             case ["PATCH", "issues", number]:
                 self.issues[int(number) - 1] |= body
                 return 200, {}
+            case ["GET", "issues", number, "comments"]:
+                return 200, self._page(self.comments.get(int(number), []), query)
             case ["POST", "issues", number, "comments"]:
-                self.comments.setdefault(int(number), []).append(body["body"])
-                return 201, {}
+                each = {**body, "id": self._next(), "user": {"login": self.writer}}
+                self.comments.setdefault(int(number), []).append(each)
+                return 201, each
+            case ["PATCH", "issues", "comments", number]:
+                next(each for some in self.comments.values() for each in some if each["id"] == int(number)).update(body)
+                return 200, {}
             case ["POST", "statuses", commit]:
                 made = {**body, "creator": {"login": self.writer}}
                 self.statuses.setdefault(commit, []).insert(0, made)
@@ -50,6 +56,9 @@ class FakeGitHub:
             case ["GET", "commits", commit, "pulls"]:
                 return 200, self.pulls.get(commit, [])
         return 404, {"message": "Not Found"}
+
+    def _next(self) -> int:
+        return 1 + max((each["id"] for some in self.comments.values() for each in some), default=0)
 
     @staticmethod
     def _page(items: list[Any], query: dict[str, str]) -> list[Any]:

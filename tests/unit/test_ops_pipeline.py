@@ -12,14 +12,24 @@ from click.testing import CliRunner
 from ops.__main__ import main
 from ops.pipeline import issue, lock, plan_gate
 from ops.pipeline.github import GitHub
+from ops.plan.comment import MARKER
+from ops.plan.digest import digest
+from ops.plan.preview import parse
 from tests.unit import fake_github
 
-DIGEST, OTHER = "a" * 64, "b" * 64
 HEAD, MERGED = "1" * 40, "2" * 40
 URN = "urn:pulumi:dev::meetinity-data::aws:rds/cluster:Cluster::database-cluster"
 UPDATE = {"op": "update", "urn": URN, "detailedDiff": {"tags.Owner": {"kind": "update"}}, "oldState": {"x": "VALUE"}}
 SAME = {"op": "same", "urn": URN, "oldState": {"protect": True}, "newState": {"protect": True}}
-UNPROTECTED = {"op": "same", "urn": URN, "oldState": {"protect": True}, "newState": {}}
+UNPROTECTED = {"op": "same", "urn": URN, "oldState": {"protect": True}, "newState": {"urn": URN}}
+OTHER = "sha256:" + "b" * 64
+
+
+def digest_of(*steps):
+    return digest(parse(json.dumps({"steps": steps}), "test"))
+
+
+DIGEST = digest_of(UPDATE)
 LOCKED = (
     "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock"
     " file with `pulumi cancel`.\n  s3://state/.pulumi/locks/organization/meetinity-data/dev/1.json: created by"
@@ -57,7 +67,6 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(binaries), prepend=":")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "answer-up").write_text("updated\n")
-    monkeypatch.setattr(plan_gate, "digest", lambda _: DIGEST)
     monkeypatch.setattr(plan_gate, "refusal", lambda _: None)
     return tmp_path
 
@@ -76,14 +85,14 @@ def ops(*arguments):
 def reviewed(github, digest=DIGEST):
     github.pulls[MERGED] = [{"number": 7, "merged_at": "2026-11-24T10:00:00Z", "head": {"sha": HEAD}}]
     if digest:
-        status = {"context": "plan/dev", "description": f"1 changes, digest {digest}"}
+        status = {"context": "plan/dev", "description": f"1 changes, {digest}"}
         github.statuses[HEAD] = [{**status, "creator": {"login": github.writer}}]
 
 
 def test_a_preview_is_written_also_when_it_failed(project):
     previews(project, code=1, diagnostics=[{"severity": "error", "message": "no such key"}])
     done = ops("preview", "plans/dev.json")
-    assert (done.exit_code, "its diagnostics are in plans/dev.json" in done.output) == (1, True)
+    assert (done.exit_code, "the preview of dev failed, nothing was changed: no such key" in done.output) == (1, True)
     assert json.loads((project / "plans/dev.json").read_text())["diagnostics"][0]["message"] == "no such key"
     asked = (project / "asked").read_text()
     assert "preview --json --non-interactive --stack dev --policy-pack" in asked
@@ -92,8 +101,12 @@ def test_a_preview_is_written_also_when_it_failed(project):
 
 def test_a_preview_that_gives_no_json_says_what_it_gave(project):
     (project / "answer-preview").write_text("error: no stack named 'dev' found")
+    (project / "code-preview").write_text("6")
     done = ops("preview", "plan.json")
-    assert (done.exit_code, "the preview of dev gave no JSON: error: no stack named" in done.output) == (1, True)
+    assert (done.exit_code, "the preview of dev failed, nothing was changed: error: no stack" in done.output) == (
+        1,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,12 +183,11 @@ def test_another_failure_is_not_taken_for_a_lock():
 
 
 def test_every_stack_gets_a_status_that_says_whether_it_may_be_deployed(project, github, monkeypatch):
-    refused = project / "plans/staging.json"
-    monkeypatch.setattr(plan_gate, "refusal", lambda plan: "a replace" if plan.name == refused.name else None)
+    monkeypatch.setattr(plan_gate, "refusal", lambda preview: "a replace" if preview.stack == "staging" else None)
     (project / "plans").mkdir()
     for name, document in {
         "dev": {"steps": [UPDATE, SAME]},
-        "staging": {"steps": [UPDATE]},
+        "staging": {"steps": [{**UPDATE, "urn": URN.replace("dev", "staging")}]},
         "prod": {"steps": [], "diagnostics": [{"severity": "error", "message": "preview failed"}]},
     }.items():
         (project / f"plans/{name}.json").write_text(json.dumps(document))
@@ -183,10 +195,10 @@ def test_every_stack_gets_a_status_that_says_whether_it_may_be_deployed(project,
     assert ops("review", "record", "plans", "--commit", HEAD, *arguments).exit_code == 0
     told = {each["context"]: (each["state"], each["description"]) for each in github.statuses[HEAD]}
     assert told == {
-        "plan/dev": ("success", f"1 changes, digest {DIGEST}"),
+        "plan/dev": ("success", f"1 changes, {DIGEST}"),
         "plan/staging": ("failure", "the plan gate refuses it"),
         "plan/prod": ("failure", "the preview failed"),
-        "plan/local": ("error", "the preview ended without a plan"),
+        "plan/local": ("error", "there is no plan: the preview did not get as far"),
     }
 
 
@@ -222,8 +234,21 @@ def test_drift_that_cannot_be_told_closes_nothing(project, github):
     ops("drift", "--issue")
     previews(project, code=1, diagnostics=[{"severity": "error", "message": "AccessDenied: rds"}])
     done = ops("drift", "--issue")
-    assert (done.exit_code, "is unknown, its preview failed: AccessDenied: rds" in done.output) == (1, True)
+    assert (done.exit_code, "the preview of dev failed, nothing was changed: AccessDenied: rds" in done.output) == (
+        1,
+        True,
+    )
     assert github.issues[0]["state"] == "open"
+
+
+def test_one_comment_is_made_and_then_replaced_and_a_persons_is_left_alone(project, github):
+    said = project / "comment.md"
+    github.comments[5] = [{"id": 1, "body": f"{MARKER} quoted", "user": {"login": "somebody"}}]
+    for text in ("first", "second"):
+        said.write_text(f"{MARKER}\n{text}")
+        assert ops("comment", "comment.md", "--pull-request", "5").exit_code == 0
+    assert [each["body"].removeprefix(f"{MARKER}\n") for each in github.comments[5]][1:] == ["second"]
+    assert "quoted" in github.comments[5][0]["body"]
 
 
 def test_an_issue_is_found_on_a_later_page_and_another_stacks_is_left_alone(github):

@@ -1,0 +1,406 @@
+"""The comment on a pull request: what a reviewer has to know first stands first, and what is cut is counted."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from ops.plan.check import Changed, Finding, Verdict
+from ops.plan.contents import Migration, differences, line, migrations, outputs
+from ops.plan.costs import costs
+from ops.plan.policy_results import Policies
+from ops.plan.preview import Preview, Step
+from ops.plan.redaction import Redact
+
+# By it the comment is found again.
+MARKER = "<!-- meetinity-data: the plan of this pull request -->"
+# GitHub: the body of an issue comment has at most 65,536 characters; GitLab's is longer.
+LIMIT = 65_536
+_LONGEST_VALUE = 80
+_LONGEST_ERROR = 4_000
+_WAIVERS = "policies/plan-waivers.yaml"
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """What is known of one stack's plan."""
+
+    name: str
+    preview: Preview | None = None
+    verdict: Verdict | None = None
+    """None where there is no preview to judge."""
+    failure: str = ""
+    """Why there is none, or what the preview said on stderr when it failed."""
+    policies: Policies | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.verdict is None or bool(self.verdict.failed)
+
+    @property
+    def violations(self) -> int:
+        return self.policies.counts.get("mandatory", 0) if self.policies else 0
+
+    @property
+    def rank(self) -> int:
+        """0 is worst."""
+        verdict = self.verdict
+        if verdict and any(each.loses_data for each in verdict.refused):
+            return 0
+        if self.failed or verdict is None:
+            return 1
+        if verdict.refused:
+            return 2
+        if self.violations:
+            return 3
+        if verdict.waived or verdict.interruptions:
+            return 4
+        return 5 if self.preview and self.preview.changed else 6
+
+    @property
+    def icon(self) -> str:
+        return "⛔" if self.rank < 4 else "⚠️" if self.rank == 4 else "✅"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows that are shown as far as there is room, whole ones only."""
+
+    before: str
+    rows: Sequence[str]
+    after: str = ""
+    noun: str = "line"
+
+    def fitted(self, room: int) -> str:
+        if not self.rows:
+            return ""
+        cut = "{count} more {noun}{s} cut; the job's log has {them} all.\n"
+        room -= len(self.before) + len(self.after) + len(cut) + 20
+        shown: list[str] = []
+        for row in self.rows:
+            room -= len(row)
+            if room < 0:
+                break
+            shown.append(row)
+        left = len(self.rows) - len(shown)
+        if not shown and not self.before:
+            return ""
+        said = cut.format(count=left, noun=self.noun, s="s were" if left > 1 else " was", them="them") if left else ""
+        return f"{self.before}{''.join(shown)}{self.after}{said}"
+
+
+@dataclass
+class _Section:
+    plan: StackPlan
+    must: str
+    parts: list[_Part] = field(default_factory=list)
+
+
+def comment(plans: Iterable[StackPlan], redact: Redact, *, run: str = "", limit: int = LIMIT) -> str:
+    """Markdown of at most `limit` characters, the worst stack first.
+
+    Every verdict and every change that the gate has found is in it, with less and less about each where there are many;
+    everything else is cut where the room ends. `run` is the address of the job's log.
+    """
+    ordered = sorted(plans, key=lambda each: (each.rank, each.name))
+    for detail in _Details:
+        sections = [_section(plan, detail, redact) for plan in ordered]
+        head = redact(_head(ordered, run))
+        room = limit - len(head) - sum(len(each.must) for each in sections)
+        if room > 0:
+            break
+    else:
+        return redact(_head(ordered, run) + "There is more to say than a comment holds: see the job's log.\n")[:limit]
+    texts = []
+    for number, section in enumerate(sections):
+        share = room // (len(sections) - number)
+        text = ""
+        for part in section.parts:
+            text += part.fitted(share - len(text))
+        room -= len(text)
+        texts.append(section.must + text)
+    return head + "".join(texts)
+
+
+# How much is said of each finding: all of it; no value that is long; names alone.
+_FULL, _SHORT, _NAMES = range(3)
+_Details = (_FULL, _SHORT, _NAMES)
+
+
+def _head(plans: Sequence[StackPlan], run: str) -> str:
+    log = f" · [log]({run})" if run else ""
+    told = " · ".join(f"{each.icon} **{each.name}**" for each in plans)
+    return f"{MARKER}\n## Plan: {told}{log}\n\n"
+
+
+def _section(plan: StackPlan, detail: int, redact: Redact) -> _Section:
+    must = [f"### {plan.icon} {plan.name}: {_verdict(plan)}\n\n", _counts(plan.preview)]
+    parts: list[_Part] = []
+    if plan.failed:
+        must.append(_failure(plan))
+    if plan.verdict:
+        must.append(_findings("Refused", plan.verdict.refused, detail))
+        must.append(_findings("Waived", plan.verdict.waived, detail))
+    parts += _policies(plan.policies)
+    if plan.verdict:
+        parts += _interruptions(plan.verdict)
+    if plan.preview:
+        parts += _contents(plan.preview)
+    if plan.verdict:
+        parts += _waivers(plan.verdict)
+    if plan.preview:
+        parts.append(_diff(plan.preview))
+    redacted = [
+        _Part(redact(each.before), [redact(row) for row in each.rows], redact(each.after), each.noun) for each in parts
+    ]
+    return _Section(plan, redact("".join(must)), redacted)
+
+
+def _verdict(plan: StackPlan) -> str:
+    verdict = plan.verdict
+    if verdict is None:
+        return "there is no preview"
+    told = []
+    if verdict.refused:
+        told.append(_refused(verdict.refused))
+    if plan.failed:
+        told.append("the preview failed" + ("" if verdict.refused else ", so nothing was judged whole"))
+    if plan.violations:
+        told.append(f"{_many(plan.violations, 'policy violation')}")
+    if told:
+        return "; ".join(told)
+    if verdict.waived:
+        told.append(f"{_many(len(verdict.waived), 'dangerous change')} waived")
+    if verdict.interruptions:
+        effects = {each.effect for each in verdict.interruptions}
+        worst = next((each for each in ("outage", "failover") if each in effects), "")
+        told.append(f"an {worst}" if worst == "outage" else f"a {worst}" if worst else "waits or acts at once")
+    run = len(migrations(plan.preview)) if plan.preview else 0
+    if run:
+        told.append(f"{_many(run, 'migration')} will run")
+    changed = bool(plan.preview and plan.preview.changed)
+    return "passes, " + (", ".join(told) if told else "nothing is lost" if changed else "nothing changes")
+
+
+def _refused(findings: Sequence[Finding]) -> str:
+    effects = {each.effect for each in findings}
+    worst = next(each for each in ("outage", "failover", "none") if each in effects)
+    resources = len({each.urn for each in findings})
+    data = ", **data would be lost**" if any(each.loses_data for each in findings) else ""
+    effect = f", {worst}" if worst != "none" else ""
+    return f"refused for {_many(resources, 'resource')}{data}{effect}"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun[:-1]}ies" if noun[-1] == "y" else f"{count} {noun}s"
+
+
+def _counts(preview: Preview | None) -> str:
+    if preview is None:
+        return ""
+    counts = preview.counts()
+    if not counts:
+        return "No resource changes.\n\n" if not preview.failed else ""
+    head = " | ".join(counts)
+    return f"| {head} |\n|{' --: |' * len(counts)}\n| {' | '.join(map(str, counts.values()))} |\n\n"
+
+
+def _failure(plan: StackPlan) -> str:
+    said = [*plan.verdict.failed] if plan.verdict else []
+    if plan.failure and not said:
+        said.append(plan.failure.strip())
+    text = "\n\n".join(said)
+    if len(text) > _LONGEST_ERROR:
+        half = _LONGEST_ERROR // 2
+        text = f"{text[:half]}\n… {len(text) - _LONGEST_ERROR} characters …\n{text[-half:]}"
+    listed = " What it lists below may be a part." if plan.preview and plan.preview.changed else ""
+    return f"**The preview failed.**{listed}\n\n{_fenced(text or 'It gave no reason.')}\n"
+
+
+def _fenced(text: str, language: str = "text") -> str:
+    longest = max((len(each) for each in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}\n"
+
+
+def _code(text: str) -> str:
+    """In one code span, whatever it holds: a table cell would end at `|`."""
+    flat = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
+    return f"`{flat}`" if flat else "` `"
+
+
+def _change(change: Changed, longest: int = _LONGEST_VALUE) -> str:
+    return f"{_code(change.path)} {_code(line(change.before, longest))} → {_code(line(change.after, longest))}"
+
+
+# What the gate found: always there
+
+
+def _findings(title: str, findings: Sequence[Finding], detail: int) -> str:
+    if not findings:
+        return ""
+    text = f"#### {title}\n\n"
+    for _, same in groupby(findings, key=lambda each: (each.kind, each.means, each.safe, each.effect, each.waiver)):
+        text += _alike(list(same), detail)
+    return text + "\n"
+
+
+def _alike(findings: Sequence[Finding], detail: int) -> str:
+    first = findings[0]
+    effect = {"outage": "**outage**", "failover": "**failover**", "none": "no outage"}[first.effect]
+    lost = " · **data lost**" if first.loses_data else ""
+    names = ", ".join(_code(each.name) for each in findings)
+    head = f"- **{first.kind}** {names}" if detail == _NAMES or len(findings) == 1 else f"- **{first.kind}**"
+    text = f"{head} · {effect}{lost}\n"
+    if detail == _NAMES:
+        return text
+    for each in findings:
+        longest = _LONGEST_VALUE if detail == _FULL else 20
+        changes = ", ".join(_change(change, longest) for change in each.at_fault)
+        if len(findings) > 1:
+            text += f"  - {_code(each.name)}{': ' if changes else ''}{changes}\n"
+        elif changes:
+            text += f"  - because of {changes}\n"
+    text += f"  - {first.means}\n"
+    if first.waiver:
+        waiver = first.waiver
+        return text + f"  - waived by {waiver.owner} until {waiver.until}: {line(waiver.reason, 200)}\n"
+    return text + f"  - **instead:** {first.safe}\n"
+
+
+# The rest, while there is room
+
+
+def _policies(policies: Policies | None) -> Iterator[_Part]:
+    if policies is None:
+        return
+    icons = {"mandatory": "⛔", "advisory": "⚠️", "exempted": "🕊️", "idle": "🧹"}
+    rows = [
+        f"- {icons.get(each.level, '')} {each.level} **{each.policy}**{_named(each.urn)}: {line(each.message, 600)}\n"
+        for each in policies.results
+    ]
+    told = ", ".join(f"{count} {level}" for level, count in policies.counts.items()) or "nothing to say"
+    undecided = f", {_many(policies.undecided, 'rule')} undecided until the update" if policies.undecided else ""
+    if rows:
+        yield _Part(f"#### Policies: {told}{undecided}\n\n", rows, "\n", "result")
+    else:
+        yield _Part("", [f"Policies: {told}{undecided}.\n\n"])
+
+
+def _named(urn: str) -> str:
+    return f" {_code(urn.split('::', 3)[-1])}" if urn else ""
+
+
+def _interruptions(verdict: Verdict) -> Iterator[_Part]:
+    rows = [
+        f"| {_code(each.name)} | {_change(each.change, 40)} | {each.effect} | {each.when} | {each.what} |\n"
+        for each in verdict.interruptions
+    ]
+    yield _Part(
+        "#### Interrupts or waits\n\n| resource | change | effect | when | what |\n|---|---|---|---|---|\n", rows, "\n"
+    )
+
+
+def _contents(preview: Preview) -> Iterator[_Part]:
+    yield _Part("#### Migrations that will run\n\n", [_migration(each) for each in migrations(preview)], "\n")
+    units = [
+        f"- {_code(f'{amount:+g} {unit}' if abs(amount) == 1 else f'{amount:+g} {_plural(unit)}')}\n"
+        for unit, amount in costs(preview).items()
+    ]
+    yield _Part("#### Units that cost money\n\n", units, "\n")
+    changes = [f"| {_code(each.path)} | {_cell(each.before)} | {_cell(each.after)} |\n" for each in outputs(preview)]
+    yield _Part("#### Outputs that change\n\n| output | before | after |\n|---|---|---|\n", changes, "\n", "output")
+
+
+def _plural(unit: str) -> str:
+    first, *rest = unit.split(" ")
+    if first == "day":
+        return " ".join(["days", *rest])
+    if unit.startswith("Aurora cluster"):
+        return unit.replace("cluster", "clusters", 1)
+    return unit.replace("unit (ACU)", "units (ACU)") if "(ACU)" in unit else f"{unit}s"
+
+
+def _cell(value: object) -> str:
+    return _code(line(value, _LONGEST_VALUE))
+
+
+def _migration(each: Migration) -> str:
+    was = f" (was {_code(each.was)})" if each.was and each.was != each.image else ""
+    to = f", up to revision {_code(each.revision)}" if each.revision else ""
+    where = f" on {_code(each.target)}" if each.target else ""
+    return f"- **{each.service}**{where}: {_code(each.image)}{was} runs {_code(' '.join(each.command))}{to}\n"
+
+
+def _waivers(verdict: Verdict) -> Iterator[_Part]:
+    stale = [
+        f"- {word}: {', '.join(sorted(each.kinds))} for {_code(each.urn)} ({each.owner}, until {each.until})\n"
+        for word, some in (("over", verdict.expired), ("not needed", verdict.idle))
+        for each in some
+    ]
+    yield _Part(f"#### Waivers to take out of `{_WAIVERS}`\n\n", stale, "\n")
+    entries = [
+        f"  - urn: {urn}\n    kind: [{', '.join(kinds)}]\n    owner:\n    reason:\n    until:\n"
+        for urn, kinds in _to_waive(verdict.refused).items()
+    ]
+    yield _Part(
+        f"<details><summary>If it is meant: entries for <code>{_WAIVERS}</code></summary>\n\n```yaml\nwaivers:\n",
+        entries,
+        "```\n\n</details>\n\n",
+        "entry",
+    )
+
+
+def _to_waive(findings: Sequence[Finding]) -> Mapping[str, Sequence[str]]:
+    """Kinds by URN: the component's, where several of its resources are refused."""
+    under = Counter(each.component for each in {each.urn: each for each in findings}.values())
+    found: dict[str, dict[str, None]] = {}
+    for each in findings:
+        urn = each.component if each.component and under[each.component] > 1 else each.urn
+        found.setdefault(urn, {})[each.kind] = None
+    return {urn: list(kinds) for urn, kinds in found.items()}
+
+
+_ORDER = {"replace": 0, "delete": 1, "update": 3, "create": 4}
+_SIGNS: Mapping[str, str] = {"replace": "!", "delete": "-", "create": "+"}
+
+
+def _diff(preview: Preview) -> _Part:
+    steps = sorted(preview.changed, key=lambda each: (_order(each), each.urn))
+    count = _many(len(steps), "resource")
+    # Longer than any run of backticks that a value could bring.
+    fence = "`" * 6
+    return _Part(
+        f"<details><summary>Every change: {count}</summary>\n\n{fence}diff\n",
+        [_resource(each) for each in steps],
+        f"{fence}\n\n</details>\n\n",
+        "resource",
+    )
+
+
+def _order(step: Step) -> int:
+    return 2 if step.unprotects and step.op in ("same", "update") else _ORDER.get(_op(step), 5)
+
+
+def _op(step: Step) -> str:
+    return "replace" if step.replaces else "delete" if step.deletes else "create" if step.creates else step.op
+
+
+def _resource(step: Step) -> str:
+    op = _op(step)
+    sign = _SIGNS.get(op, "!")
+    text = f"{sign} {op if op != 'same' else 'protection'} {step.type} {step.name}\n"
+    forced = {each.path for each in step.changes if each.replaces}
+    for each in differences(step):
+        mark = "   # forces the replacement" if _first_of(each.path, forced) else ""
+        if not step.creates:
+            text += f"-     {each.path}: {line(each.before, 120)}{mark}\n"
+        text += f"+     {each.path}: {line(each.after, 120)}\n"
+    return text.replace("``````", "`` ````")
+
+
+def _first_of(path: str, forced: set[str]) -> bool:
+    return any(path == each or path.startswith((f"{each}.", f"{each}[")) for each in forced)
