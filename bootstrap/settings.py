@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 # GitHub Docs, "OpenID Connect reference": an organization's and a repository's name hold none but these.
@@ -41,3 +41,12 @@ class Settings(_Base):
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]
     stacks: Annotated[list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]], Field(min_length=1)]
     github: GitHub
+
+    @field_validator("stacks")
+    @classmethod
+    def _apart(cls, stacks: list[str]) -> list[str]:
+        """The roles go by the beginning of a name."""
+        for each in stacks:
+            if found := [other for other in stacks if other.startswith(f"{each}-")]:
+                raise ValueError(f"the roles of {each} would reach the resources of {', '.join(found)}: rename one")
+        return stacks

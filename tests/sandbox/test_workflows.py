@@ -285,6 +285,26 @@ def test_the_drill_restores_staging_beside_itself(flow, deployed):
     assert [each for each in asked if not any(fnmatchcase(each, pattern) for pattern in patterns)] == []
 
 
+def test_gitlabs_example_does_the_same_with_a_digest_by_hand(flow, deployed):
+    document = yaml.safe_load((CHECKOUT / "docs/gitlab-ci.example.yml").read_text())
+    workspace, told = flow.runner().workspace(), {"PULUMI_BACKEND_URL": flow.account.s3_backend, "STACK": "dev"}
+    told |= {"AWS_TOKEN": "token", **CHART}
+
+    def script(job: str, part: str, **more: str) -> str:
+        lines = "\n".join(document[job][part])
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", lines],
+            cwd=workspace, env={**flow.environment, **told, **more}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    script("preview", "script")
+    digest = script("preview", "after_script").splitlines()[-1]
+    assert (workspace / "plans/dev.md").read_text().startswith(MARKER)
+    script("deploy", "script", DIGEST=digest)
+
+
 # Without a sandbox
 
 

@@ -177,6 +177,7 @@ def test_a_role_trusts_one_environment_of_one_repository(old, subjects):
         ({"github": {each: GITHUB[each] for each in ("organization", "organizationId", "repository")}}, "repositoryId"),
         ({"stacks": []}, "stacks"),
         ({"stacks": ["*"]}, "stacks.0"),
+        ({"stacks": ["dev", "dev-2"]}, "stacks"),
         ({"account": "1234"}, "account"),
         ({"bucket": "Meetinity_State"}, "bucket"),
         ({"bukket": "x"}, "bukket"),
