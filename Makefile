@@ -29,9 +29,15 @@ status: $(READY) ## show what runs in the sandbox
 	@$(RUN) -m sandbox status
 
 .PHONY: test
-test: $(READY) ## unit tests, the policies, then behaviour in a sandbox of its own
+test: test-offline test-sandbox ## unit tests, the policies, then behaviour in a sandbox of its own
+
+.PHONY: test-offline
+test-offline: $(READY) ## the tests that start nothing: units, and the policies
 	@$(RUN) -m pytest tests/unit
 	@$(RUN) -m pytest tests/policy
+
+.PHONY: test-sandbox
+test-sandbox: $(READY) ## the tests of behaviour, in a sandbox of their own
 	@$(RUN) -m pytest tests/sandbox --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 .PHONY: test-faults
@@ -43,10 +49,12 @@ pr-demo: $(READY) ## previews of typical pull requests, held against docs/pr-dem
 	@$(if $(WRITE),PR_DEMO=write) $(RUN) -m pytest -s tests/pr_demo
 
 .PHONY: lint
-lint: $(READY) ## style and types
+lint: $(READY) ## style, types, and the workflows
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@go -C .github/actionlint tool actionlint $(wildcard $(CURDIR)/.github/workflows/*.yml)
+	@$(VENV)/bin/zizmor --offline --quiet .github
 
 .PHONY: preview
 preview: $(READY) ## preview STACK=local|dev|staging|prod in the sandbox, offline
@@ -55,6 +63,11 @@ preview: $(READY) ## preview STACK=local|dev|staging|prod in the sandbox, offlin
 .PHONY: policy
 policy: $(READY) ## hold STACK=dev|staging|prod to its policies, offline (JSON=1 for a program)
 	@$(RUN) -m policies.offline $(STACK) $(if $(JSON),--json)
+
+.PHONY: policies
+policies: $(READY) ## hold every stack to its policies, offline
+	@failed=0; for each in $(patsubst Pulumi.%.yaml,%,$(wildcard Pulumi.*.yaml)); do \
+	  $(RUN) -m policies.offline $$each || failed=1; done; exit $$failed
 
 .PHONY: bench
 bench: $(READY) ## measure what docs/performance.md reports

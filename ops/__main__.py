@@ -9,6 +9,7 @@ import click
 
 from ops import backups, drill, errors, graph, restore, snapshot, status
 from ops.aws import explained
+from ops.pipeline import comment, deploy, drift, preview, release, review
 from ops.plan.commands import plan
 from ops.stack import Stack
 
@@ -49,6 +50,8 @@ def main(ctx: click.Context, name: str | None, cwd: Path) -> None:
 
 
 for each in (status.status, backups.backups, snapshot.snapshot, restore.restore, drill.drill, plan, graph.command):
+    main.add_command(each)
+for each in (preview.preview, comment.comment, review.review, deploy.deploy, drift.drift, release.release):
     main.add_command(each)
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class StackFile:
     """`Pulumi.STACK.yaml`, changed in memory until `write`."""
 
     def __init__(self, stack: Stack) -> None:
+        self._stack = stack.name
         self.path = _project_directory(stack.directory) / f"Pulumi.{stack.name}.yaml"
         try:
             self._before = self.path.read_text()
@@ -33,6 +34,11 @@ class StackFile:
         # As Pulumi itself writes stack files.
         self._yaml.indent(mapping=2, sequence=4, offset=2)
         self._document = self._yaml.load(self._before) or CommentedMap()
+
+    @property
+    def environment(self) -> str:
+        """As the settings take it: the file's, or the stack's name."""
+        return str((self._document.get("config") or {}).get(f"{PROJECT}:environment") or self._stack)
 
     def generations(self, store: str) -> dict[str, Any]:
         """As the file has them; empty where it leaves them to the default."""

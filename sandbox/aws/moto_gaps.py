@@ -9,8 +9,11 @@ from typing import Any
 
 from botocore import xform_name
 from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.iam.access_control import PermissionResult
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.models import AWSManagedPolicy
+from moto.kms import models
+from moto.s3.models import FakeBucket
 
 from sandbox.account import ACCESS_KEY_ID, CALLER_ARN
 from sandbox.aws.account_state import AccountState
@@ -33,6 +36,10 @@ def fill(account: AccountState) -> None:
     # A rule on another group's traffic has a description too.
     description = property(lambda rule: (rule.ip_range or rule.source_group).get("Description"))
     SecurityGroupRule.description = description  # type: ignore[method-assign, assignment]
+    # A symmetric key has no key pair, and one could not be kept on disk.
+    models.generate_private_key = lambda _spec: None  # type: ignore[assignment, attr-defined, return-value]
+    # Policies are recorded, not enforced; moto knows too few conditions to read one.
+    FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL  # type: ignore[method-assign]
     iam = account.moto("iam", "aws")
     documents = json.loads(aws_managed_policies_data)
     for name in MANAGED_POLICIES:

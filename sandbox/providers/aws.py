@@ -422,7 +422,7 @@ def _given(properties: Properties) -> Properties:
 
 def _missing(error: Exception) -> bool:
     code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
-    return "NotFound" in code or code == "NoSuchEntity"
+    return "NotFound" in code or code.startswith("NoSuch")
 
 
 def _hook(row: Row, name: str, *given: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from sandbox.instance import REGION
 from sandbox.providers import values
 from sandbox.providers.base import Invalid
 
@@ -171,3 +172,33 @@ def older_cache(old: Properties, new: Properties) -> set[str]:
     if before and before < [7, 0, 5]:
         found.add("transitEncryptionEnabled")
     return found
+
+
+def location(_new: Properties) -> Properties:
+    return {"CreateBucketConfiguration": {"LocationConstraint": REGION}}
+
+
+def encryption(*given: Any) -> Properties:
+    return {"ServerSideEncryptionConfiguration": {"Rules": _members(given[-1]["rules"])}}
+
+
+def lifecycle(*given: Any) -> Properties:
+    return {"LifecycleConfiguration": {"Rules": _members(given[-1]["rules"])}}
+
+
+def public_access(*given: Any) -> Properties:
+    switches = {name: value for name, value in given[-1].items() if name.startswith(("block", "ignore", "restrict"))}
+    return {"PublicAccessBlockConfiguration": _members(switches)}
+
+
+def _members(value: Any) -> Any:
+    """A block in S3's spelling."""
+    if isinstance(value, list):
+        return [_members(each) for each in value]
+    odd = {"id": "ID", "sseAlgorithm": "SSEAlgorithm"}
+    return {odd.get(k, _pascal(k)): _members(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def by_default(_id: str, _old: Properties, _new: Properties) -> Properties:
+    """A new version of a policy is the one that holds."""
+    return {"SetAsDefault": True}

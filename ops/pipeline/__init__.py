@@ -1,0 +1,1 @@
+"""What the workflows run: previews, the review that a deployment is bound to, deployments, drift, releases."""

@@ -1,0 +1,79 @@
+"""`preview`: what `pulumi up` would do, in a file, under the environment's policies; the engine blinds its secrets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import click
+
+from ops.errors import OpsError
+from ops.options import pass_stack
+from ops.plan.preview import Preview, parse
+from ops.plan.redaction import redactor
+from ops.stack import Stack
+from ops.stack_file import StackFile
+from ops.terminal import say
+
+CHECKOUT = Path(__file__).parents[2]
+PACK = CHECKOUT / "policies"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A preview as Pulumi left it."""
+
+    stack: str
+    text: str
+    stderr: str
+    code: int
+
+    @cached_property
+    def preview(self) -> Preview:
+        """Raises OpsError when it failed, with what it said, and nothing is there to judge."""
+        if self.code == 0:
+            return parse(self.text, f"the preview of {self.stack}")
+        try:
+            said = [each.message for each in parse(self.text, "").errors]
+        except OpsError:
+            said = [self.stderr.strip() or self.text.strip()]
+        raise OpsError(redactor(())(f"the preview of {self.stack} failed, nothing was changed: {' '.join(said)}"))
+
+    def write(self, plan: Path) -> None:
+        """Into `plan`, and beside it what Pulumi said on stderr if it failed: the comment takes it from there."""
+        plan.parent.mkdir(parents=True, exist_ok=True)
+        plan.write_text(self.text)
+        if self.code:
+            plan.with_suffix(".stderr").write_text(redactor(())(self.stderr))
+
+
+def run(stack: Stack, *arguments: str) -> Ran:
+    command = ["pulumi", "preview", "--json", "--non-interactive", "--stack", stack.name, *arguments]
+    done = subprocess.run(command, cwd=stack.directory, capture_output=True, text=True, check=False)
+    return Ran(stack.name, done.stdout, done.stderr, done.returncode)
+
+
+def with_policies(stack: Stack) -> Sequence[str]:
+    """The arguments that hold a run to its environment's policies."""
+    configuration = PACK / "environments" / f"{StackFile(stack).environment}.json"
+    return ("--policy-pack", str(PACK), "--policy-pack-config", str(configuration))
+
+
+@click.command()
+@click.argument("plan", type=click.Path(path_type=Path, dir_okay=False))
+@pass_stack
+def preview(stack: Stack, plan: Path) -> None:
+    """Write the preview to PLAN, also when it failed, and beside it what the policies say; exits 1 when it failed."""
+    ran = run(stack, *with_policies(stack))
+    ran.write(plan)
+    # The engine keeps what the policies say out of its JSON.
+    file = StackFile(stack).path
+    command = [sys.executable, "-m", "policies.offline", stack.name, "--stack-file", str(file.resolve()), "--json"]
+    judged = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if judged.returncode in (0, 1):
+        plan.with_suffix(".policies.json").write_text(judged.stdout)
+    say(f"{stack.name}: {len(ran.preview.changed)} changes, in {plan}")
