@@ -18,6 +18,12 @@ AUDIENCE = "sts.amazonaws.com"
 
 # What previews, refreshes and the operators' looking commands ask. Reading, each of them, and nothing of the data.
 READS = (
+    "backup:DescribeBackupVault",
+    "backup:GetBackupPlan",
+    "backup:GetBackupSelection",
+    "backup:ListRecoveryPointsByBackupVault",
+    "backup:ListRecoveryPointsByResource",
+    "backup:ListTags",
     "cloudwatch:GetMetricData",
     "ec2:Describe*",
     "eks:DescribeCluster",
@@ -60,6 +66,15 @@ LOG_DELIVERY = (
     "PutResourcePolicy", "UpdateLogDelivery",
 )  # fmt: skip
 ROLE_WRITES = ("CreateRole", "DeleteRole", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole")
+BACKUP_WRITES = (
+    "CreateBackupSelection", "DeleteBackupPlan", "DeleteBackupSelection", "DeleteBackupVault",
+    "DeleteBackupVaultLockConfiguration", "PutBackupVaultLockConfiguration", "TagResource", "UntagResource",
+    "UpdateBackupPlan",
+)  # fmt: skip
+BACKUP_POLICIES = [
+    "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup",
+    "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForRestores",
+]
 MONITORING_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
 
 
@@ -154,6 +169,27 @@ def change_around(stack: Stack) -> Document:
                {"ArnEquals": {"iam:PolicyARN": MONITORING_POLICY}}),
         _allow("PassToMonitoring", ["iam:PassRole"], _roles(stack),
                {"StringEquals": {"iam:PassedToService": "monitoring.rds.amazonaws.com"}}),
+    )  # fmt: skip
+
+
+def change_backups(stack: Stack) -> Document:
+    """What they do to AWS Backup's vault, plan and selections; plans have no name in their ARN, only tags.
+
+    A vault with a key of one's own needs rights on that key besides, from the key's policy.
+    """
+    vaults, plans = _arns("backup", stack, f"backup-vault:{stack.name}-*"), _arns("backup", stack, "backup-plan:*")
+    return _document(
+        _allow("Vaults", _of("backup", ["CreateBackupVault", *BACKUP_WRITES]), vaults),
+        _allow("Plans", _of("backup", BACKUP_WRITES), plans,
+               {"StringEquals": {"aws:ResourceTag/Environment": stack.name}}),
+        _allow("NewPlans", ["backup:CreateBackupPlan", "backup:TagResource"], plans,
+               {"StringEquals": {"aws:RequestTag/Environment": stack.name}}),
+        # AWS Backup API permissions reference: CreateBackupVault; it names no vault.
+        _allow("VaultStorage", ["backup-storage:MountCapsule"], ["*"]),
+        _allow("BackupPolicies", ["iam:AttachRolePolicy", "iam:DetachRolePolicy"], _roles(stack),
+               {"ArnEquals": {"iam:PolicyARN": BACKUP_POLICIES}}),
+        _allow("PassToBackup", ["iam:PassRole"], _roles(stack),
+               {"StringEquals": {"iam:PassedToService": "backup.amazonaws.com"}}),
     )  # fmt: skip
 
 

@@ -43,10 +43,10 @@ class StackRoles(pulumi.ComponentResource):
         )
         around = self._policy(f"{name}-around", permissions.change_around(stack))
         stores = self._policy(f"{name}-stores", permissions.change_stores(stack))
+        backups = self._policy(f"{name}-backups", permissions.change_backups(stack))
         self.preview = self._role(f"{name}-preview", f"preview-{stack.name}", PREVIEW_SECONDS, {"look": look})
-        self.deploy = self._role(
-            f"{name}-deploy", stack.name, DEPLOY_SECONDS, {"look": look, "around": around, "stores": stores}
-        )
+        changes = {"around": around, "stores": stores, "backups": backups}
+        self.deploy = self._role(f"{name}-deploy", stack.name, DEPLOY_SECONDS, {"look": look, **changes})
         self.register_outputs({"preview": self.preview, "deploy": self.deploy})
 
     def _policy(self, name: str, document: pulumi.Input[permissions.Document]) -> aws.iam.Policy:

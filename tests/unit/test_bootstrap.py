@@ -17,7 +17,8 @@ from sandbox.providers.table import load
 STACK = permissions.Stack("staging", "123456789012", "meetinity-data-state")
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/12345678-1234-1234-1234-123456789012"
 LOOK, STORES, AROUND = permissions.look(STACK, KEY), permissions.change_stores(STACK), permissions.change_around(STACK)
-DEPLOY = (LOOK, STORES, AROUND)
+BACKUPS = permissions.change_backups(STACK)
+DEPLOY = (LOOK, STORES, AROUND, BACKUPS)
 # IAM User Guide, "IAM and AWS STS quotas": characters of a managed policy, white space not counted.
 MANAGED_POLICY_SIZE = 6144
 GITHUB = {"organization": "meetinity", "organizationId": 11, "repository": "data", "repositoryId": 22}
@@ -93,6 +94,7 @@ def test_preview_cannot_change_anything_nor_open_anything_but_its_own_stacks_sec
 
 # Writes that AWS gives no name or tag to hold on to, or that a condition limits to what is harmless.
 UNNAMED = {
+    "VaultStorage",
     "InVpc",
     "LogDelivery",
     "Restore",
@@ -105,14 +107,16 @@ UNNAMED = {
 
 
 def test_deploy_reaches_no_other_stacks_resources():
-    for each in statements(STORES, AROUND):
+    for each in statements(STORES, AROUND, BACKUPS):
         told = json.dumps([each["Resource"], each.get("Condition", {})])
         assert each["Sid"] in UNNAMED or "staging" in told, each["Sid"]
         assert "dev-" not in told
         # A name that merely contains the stack's would let `staging` at `not-staging-…`.
         for resource in each["Resource"]:
             assert "*staging" not in resource
-    unnamed = {each["Sid"]: set(each["Action"]) for each in statements(STORES, AROUND) if each["Sid"] in UNNAMED}
+    unnamed = {
+        each["Sid"]: set(each["Action"]) for each in statements(STORES, AROUND, BACKUPS) if each["Sid"] in UNNAMED
+    }
     assert unnamed.keys() == UNNAMED
     assert not {
         each for actions in unnamed.values() for each in actions if re.search(r":(Delete(?!Log)|Reset|Reboot)", each)
@@ -130,7 +134,9 @@ def test_deploy_cannot_raise_its_own_rights():
         assert not allows(DEPLOY, action), action
     attach = next(each for each in statements(AROUND) if "iam:AttachRolePolicy" in each["Action"])
     assert attach["Condition"] == {"ArnEquals": {"iam:PolicyARN": permissions.MONITORING_POLICY}}
-    roles = {resource for each in statements(AROUND) for resource in each["Resource"] if ":role/" in resource}
+    (attach,) = (each for each in statements(BACKUPS) if "iam:AttachRolePolicy" in each["Action"])
+    assert attach["Condition"] == {"ArnEquals": {"iam:PolicyARN": permissions.BACKUP_POLICIES}}
+    roles = {resource for each in statements(AROUND, BACKUPS) for resource in each["Resource"] if ":role/" in resource}
     assert roles == {"arn:aws:iam::123456789012:role/staging-*"}
     assert not fnmatchcase("arn:aws:iam::123456789012:role/meetinity-data-staging-deploy", *roles)
 
@@ -138,7 +144,8 @@ def test_deploy_cannot_raise_its_own_rights():
 @pytest.mark.parametrize("name", ["dev", "a-rather-long-environment-name"])
 def test_every_document_fits_into_a_managed_policy(name):
     stack = permissions.Stack(name, "123456789012", "b" * 63)
-    for document in (permissions.look(stack, KEY), permissions.change_stores(stack), permissions.change_around(stack)):
+    changes = (permissions.change_stores, permissions.change_around, permissions.change_backups)
+    for document in (permissions.look(stack, KEY), *(change(stack) for change in changes)):
         assert len(json.dumps(document, separators=(",", ":"))) <= MANAGED_POLICY_SIZE
         assert len({each["Sid"] for each in document["Statement"]}) == len(document["Statement"])
 
