@@ -244,16 +244,21 @@ class Stack(Platform):
         if pending:
             self.documented("pulumi refresh --yes --skip-preview --clear-pending-creates")
         if any(ids.values()):
-            self.adopt(lambda creation: ids.get(creation["name"]))
+            self.adopt(lambda creation: ids.get(creation["name"]), some=False)
         return sum(id_ is not None for id_ in ids.values())
 
-    def adopt(self, find_id: Callable[[Mapping[str, Any]], str | None]) -> None:
-        """Import what is in the account and not in the state, as docs/runbook.md says."""
+    def adopt(self, find_id: Callable[[Mapping[str, Any]], str | None], *, some: bool = True) -> None:
+        """Import what is in the account and not in the state, as docs/runbook.md says.
+
+        Unless `some`, there may be nothing to import: what was being replaced is in the state, as it was.
+        """
         creates, wanted = self.directory / "creates.json", self.directory / "adopt.json"
         self.documented("pulumi preview --import-file FILE", "--import-file", str(creates))
         written = json.loads(creates.read_text())
-        resources = [{**each, "id": id_} for each in written["resources"] if (id_ := find_id(each))]
-        assert resources, written
+        resources = [{**each, "id": id_} for each in written.get("resources", []) if (id_ := find_id(each))]
+        assert resources or not some, written
+        if not resources:
+            return
         wanted.write_text(json.dumps({**written, "resources": resources}))
         command = "pulumi import --yes --skip-preview --generate-code=false --protect=false --file FILE"
         self.documented(command, "--file", str(wanted))

@@ -125,6 +125,17 @@ def test_a_restoring_update_is_killed(stack: Restoring, store: str) -> None:
         assert stack.serving() == ([1, 2, 3], ["key 1", "key 2", "key 3"]), "what serves has noticed nothing"
 
 
+@pytest.fixture
+def restored(stack: Restoring) -> Restoring:
+    """With generation r1 of both stores; where the tests above did not run, made in peace."""
+    written = stack.stack_file.read_text()
+    if "r1:" not in written:
+        for store in ("database", "redis"):
+            stack.ops("restore", "start", store, "--snapshot", stack.snapshots[store], "--yes")
+        brought_up(stack)
+    return stack
+
+
 def test_the_restore_is_whole_after_that(stack: Restoring) -> None:
     with scenario(stack, "restoring update killed three times") as found:
         found.times = 3
@@ -155,25 +166,21 @@ def test_a_verification_is_killed(stack: Restoring) -> None:
 LABEL = "app.kubernetes.io/managed-by=ops"
 
 
-@pytest.mark.parametrize(("at", "kind", "doing"), [("begun", SECRET, "update"), ("begun", JOB, "create-replacement")])
-def test_the_update_that_promotes_is_killed(stack: Restoring, at: str, kind: str, doing: str) -> None:
-    if "serving: r1" not in stack.stack_file.read_text():
-        stack.edited("restore", "promote", "database", "r1")
-        stack.edited("restore", "promote", "redis", "r1")
-        assert stack.serving()[0] == [1, 2, 3], "an edit moves nothing"
-    assert stack.killed("up", "--yes", "--skip-preview", at=at, kind=kind, doing=doing)
-    stack.recover()
-    rows, keys = stack.serving()
-    assert rows in ([1, 2], [1, 2, 3]), "there is no moment without a Secret that works"
-    assert keys in (["key 1", "key 2"], ["key 1", "key 2", "key 3"])
-
-
-def test_the_promotion_is_whole_after_that(stack: Restoring) -> None:
+def test_a_promoting_update_is_killed(restored: Restoring) -> None:
+    stack = restored
+    for store in ("database", "redis"):
+        stack.edited("restore", "promote", store, "r1")
+    assert stack.serving() == ([1, 2, 3], ["key 1", "key 2", "key 3"]), "an edit moves nothing"
+    for kind, doing in ((SECRET, "update"), (JOB, "create-replacement")):
+        assert stack.killed("up", "--yes", "--skip-preview", at="begun", kind=kind, doing=doing), kind
+        stack.recover()
+        rows, keys = stack.serving()
+        assert rows in ([1, 2], [1, 2, 3]), "there is no moment without a Secret that works"
+        assert keys in (["key 1", "key 2"], ["key 1", "key 2", "key 3"])
     stack.world.rows -= 2  # one row and one key are younger than the snapshot
-    with scenario(stack, "promoting update killed twice") as found:
-        found.times = 2
+    with scenario(stack, "promoting update killed twice", refreshed=False) as found:
+        found.times, found.outcome = 2, "cancel, refresh, up"
         resumed(stack)
-        found.outcome = "cancel, refresh, import, up"
     assert stack.serving() == ([1, 2], ["key 1", "key 2"])
     assert "serves already" in stack.ops("restore", "promote", "database", "r1", code=1).stderr
 
@@ -215,12 +222,8 @@ def test_what_was_retired_is_in_its_final_snapshot(stack: Restoring) -> None:
     assert stack.serving() == ([1, 2, 3], ["key 1", "key 2", "key 3"])
 
 
-def drills(stack: Restoring) -> bool:
-    return any("drill" in id_ for _, id_ in stack.existing())
-
-
 def test_a_drill_is_killed_and_the_next_one_takes_it_down(stack: Restoring) -> None:
-    before, stood = stack.stack_file.read_text(), stack.existing()
+    stood = stack.existing()
     with scenario(stack, "drill killed as its cluster is created", refreshed=False) as found:
         stack.killed_when(
             lambda: ("aws:rds/cluster:Cluster", "local-postgres-drill") in stack.existing(),
@@ -231,9 +234,8 @@ def test_a_drill_is_killed_and_the_next_one_takes_it_down(stack: Restoring) -> N
         report = stack.ops("drill", "database", "--yes", "--no-metrics", "--json", timeout=600).stdout
         assert '"outcome": "restored"' in report
         found.times, found.outcome = 1, "cancel, refresh, import, drill"
-    assert stack.stack_file.read_text() == before
+    assert "drill" not in stack.stack_file.read_text()
     assert stack.existing() == stood
-    assert not drills(stack)
     stack.pulumi("preview", "--expect-no-changes")
 
 
