@@ -348,6 +348,13 @@ class Interrupts:
 
 INTERRUPTIONS = (
     Interrupts(
+        frozenset({"meetinity:data:ConnectionSecrets"}),
+        ("serving",),
+        "failover",
+        "the services move to another store as they are rolled; what the old one got since the restore is not in it",
+        windowed=False,
+    ),
+    Interrupts(
         frozenset({_CLUSTER}),
         ("engineVersion",),
         "outage",

@@ -118,7 +118,7 @@ SECOND: Mapping[str, Scenario] = {
     "promote": Scenario("The restored store serves", 0, section("database", generations=RESTORED, serving="r1")),
     "serving-removed": Scenario(
         "The restored store serves, and the old one goes at once",
-        3,
+        1,
         section("database", generations={"r1": {}}, serving="r1"),
     ),
 }
