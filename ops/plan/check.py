@@ -471,13 +471,20 @@ def _interruptions(preview: Preview) -> Iterator[Interruption]:
         for change in step.changes:
             for each in INTERRUPTIONS:
                 if step.type in each.types and _first(change.path) in each.properties:
-                    yield Interruption(
-                        step.urn,
-                        Changed(change.path, change.before, change.after),
-                        each.effect,
-                        _when(step, windowed=each.windowed),
-                        each.what,
-                    )
+                    when = _when(step, windowed=each.windowed)
+                    for part in _parts(Changed(change.path, change.before, change.after)):
+                        yield Interruption(step.urn, part, each.effect, when, each.what)
+
+
+def _parts(change: Changed) -> Iterator[Changed]:
+    """A map by those of its keys that change, anything else as it is."""
+    if not isinstance(change.before, Mapping) or not isinstance(change.after, Mapping):
+        yield change
+        return
+    for key in sorted(change.before.keys() | change.after.keys()):
+        was, will_be = change.before.get(key, ABSENT), change.after.get(key, ABSENT)
+        if was != will_be:
+            yield Changed(f"{change.path}.{key}", was, will_be)
 
 
 def _when(step: Step, *, windowed: bool) -> str:

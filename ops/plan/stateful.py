@@ -69,7 +69,9 @@ _SNAPSHOT = Stateful(
 _VALUE = Stateful(
     "generated credential",
     "its value changes: clients that hold the old one are refused until they are rolled",
-    safe="leave its arguments; rotate as docs/runbook.md says",
+    deleted="another value takes its place: clients that hold the old one are refused until they are rolled",
+    safe="leave it as it is; where a rotation is meant, roll the clients right after the update (`helm_values` carries "
+    "the new checksum) and waive it for that day",
 )
 _USER = Stateful("Redis user", "its clients are refused until they are rolled", safe="add the new one first")
 _BACKUPS = Stateful(
@@ -96,6 +98,7 @@ STATEFUL: dict[str, Stateful] = {
         "instance",
         "connections to it break; where it is the writer, another takes over or, without a reader, nobody can write",
         "failover",
+        "connections to it break, and there is one less to fail over to; where it is the writer, another takes over",
         safe="add the new instance first (database.instanceCount), fail over to it, then take this one out",
     ),
     "aws:rds/proxy:Proxy": Stateful("proxy", "its endpoint changes", safe="add the new one first"),
@@ -344,6 +347,13 @@ class Interrupts:
 
 
 INTERRUPTIONS = (
+    Interrupts(
+        frozenset({"meetinity:data:ConnectionSecrets"}),
+        ("serving",),
+        "failover",
+        "the services move to another store as they are rolled; what the old one got since the restore is not in it",
+        windowed=False,
+    ),
     Interrupts(
         frozenset({_CLUSTER}),
         ("engineVersion",),

@@ -113,6 +113,28 @@ def test_pulumi_aws_5067_a_pending_value_shows_as_drift_and_is_told_as_waiting()
     assert (waits.effect, waits.when) == ("failover", "in the maintenance window, sun:04:00-sun:05:00 UTC")
 
 
+def test_a_generation_that_is_promoted_is_told_of_as_an_interruption():
+    serving = {"database": "prod-postgres", "redis": "prod-redis"}
+    found = verdict(
+        step(
+            "update",
+            "meetinity:data:ConnectionSecrets",
+            "connections",
+            old={"serving": serving},
+            new={"serving": {**serving, "database": "prod-postgres-r1"}},
+            parent="",
+            detailed=False,
+        )
+    )
+    assert found.passed
+    (moved,) = found.interruptions
+    assert (str(moved.change), moved.effect, moved.when) == (
+        "serving.database: prod-postgres → prod-postgres-r1",
+        "failover",
+        "at once",
+    )
+
+
 def test_pulumi_11026_a_major_upgrade_outlasts_its_timeout():
     (found,) = verdict(step("update", old=SAFE, new={**SAFE, "engineVersion": "17.4"})).refused
     assert (found.kind, found.effect) == ("major-upgrade", "outage")
