@@ -44,6 +44,10 @@ test-sandbox: $(READY) ## the tests of behaviour, in a sandbox of their own
 test-faults: $(READY) ## break the platform in every way that can happen; ends with a table
 	@$(RUN) -m pytest tests/faults
 
+.PHONY: pr-demo
+pr-demo: $(READY) ## previews of typical pull requests, held against docs/pr-demo (WRITE=1 writes them anew)
+	@$(if $(WRITE),PR_DEMO=write) $(RUN) -m pytest -s tests/pr_demo
+
 .PHONY: lint
 lint: $(READY) ## style, types, and the workflows
 	@$(VENV)/bin/ruff check .
@@ -73,6 +77,7 @@ bench: $(READY) ## measure what docs/performance.md reports
 docs: $(READY) ## write the generated pages under docs/
 	@$(RUN) -m settings > docs/configuration.md
 	@$(RUN) -m policies.page > docs/policies.md
+	@$(RUN) -m tests.unit.pictures
 
 .PHONY: lock
 lock: $(READY) ## write requirements*.txt from requirements*.in

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ops import backups, drill, errors, restore, snapshot, status
+from ops import backups, drill, errors, graph, restore, snapshot, status
 from ops.aws import explained
 from ops.pipeline import comment, deploy, drift, preview, release, review
 from ops.plan.commands import plan
@@ -49,7 +49,7 @@ def main(ctx: click.Context, name: str | None, cwd: Path) -> None:
     ctx.obj = Stack(cwd, name)
 
 
-for each in (status.status, backups.backups, snapshot.snapshot, restore.restore, drill.drill, plan):
+for each in (status.status, backups.backups, snapshot.snapshot, restore.restore, drill.drill, plan, graph.command):
     main.add_command(each)
 for each in (preview.preview, comment.comment, review.review, deploy.deploy, drift.drift, release.release):
     main.add_command(each)

@@ -82,7 +82,12 @@ def check(preview: Path, waivers_file: Path, today: datetime, sarif_file: Path |
 @click.option("--output", type=click.Path(path_type=Path), help="Write the comment there instead of to stdout.")
 @with_json
 def comment(
-    previews: tuple[str, ...], waivers_file: Path, today: datetime, run: str, output: Path | None, as_json: bool
+    previews: tuple[str, ...],
+    waivers_file: Path,
+    today: datetime,
+    run: str,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Write the comment for a pull request: of every stack, worst first.
 

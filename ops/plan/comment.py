@@ -12,10 +12,11 @@ from ops.plan.check import Changed, Finding, Verdict
 from ops.plan.contents import Migration, differences, line, migrations, outputs
 from ops.plan.costs import costs
 from ops.plan.policy_results import Policies
-from ops.plan.preview import Preview, Step
+from ops.plan.preview import ABSENT, PolicyResult, Preview, Step
 from ops.plan.redaction import Redact
+from ops.plan.waivers import OF_COMPONENTS
 
-# By it the comment is found again.
+# By it the comment is found again, and replaced (ops/pipeline/comment.py).
 MARKER = "<!-- meetinity-data: the plan of this pull request -->"
 # GitHub: the body of an issue comment has at most 65,536 characters; GitLab's is longer.
 LIMIT = 65_536
@@ -144,13 +145,15 @@ def _section(plan: StackPlan, detail: int, redact: Redact) -> _Section:
     if plan.verdict:
         must.append(_findings("Refused", plan.verdict.refused, detail))
         must.append(_findings("Waived", plan.verdict.waived, detail))
-    parts += _policies(plan.policies)
+    parts += _violations(plan.policies)
+    parts += _warnings(plan.preview)
     if plan.verdict:
         parts += _interruptions(plan.verdict)
     if plan.preview:
         parts += _contents(plan.preview)
     if plan.verdict:
         parts += _waivers(plan.verdict)
+    parts += _policies(plan.policies)
     if plan.preview:
         parts.append(_diff(plan.preview))
     redacted = [
@@ -233,7 +236,7 @@ def _code(text: str) -> str:
 
 
 def _change(change: Changed, longest: int = _LONGEST_VALUE) -> str:
-    return f"{_code(change.path)} {_code(line(change.before, longest))} → {_code(line(change.after, longest))}"
+    return f"{_code(change.path)}: {_code(line(change.before, longest))} → {_code(line(change.after, longest))}"
 
 
 # What the gate found: always there
@@ -274,20 +277,33 @@ def _alike(findings: Sequence[Finding], detail: int) -> str:
 # The rest, while there is room
 
 
+def _violations(policies: Policies | None) -> Iterator[_Part]:
+    rows = [_result(each) for each in policies.results if each.level == "mandatory"] if policies else []
+    yield _Part("#### Policies that refuse it\n\n", rows, "\n", "violation")
+
+
 def _policies(policies: Policies | None) -> Iterator[_Part]:
+    """What stops nothing stands folded: most of it is there on every pull request."""
     if policies is None:
         return
-    icons = {"mandatory": "⛔", "advisory": "⚠️", "exempted": "🕊️", "idle": "🧹"}
-    rows = [
-        f"- {icons.get(each.level, '')} {each.level} **{each.policy}**{_named(each.urn)}: {line(each.message, 600)}\n"
-        for each in policies.results
-    ]
+    rows = [_result(each) for each in policies.results if each.level != "mandatory"]
     told = ", ".join(f"{count} {level}" for level, count in policies.counts.items()) or "nothing to say"
     undecided = f", {_many(policies.undecided, 'rule')} undecided until the update" if policies.undecided else ""
     if rows:
-        yield _Part(f"#### Policies: {told}{undecided}\n\n", rows, "\n", "result")
+        head = f"<details><summary>Policies: {told}{undecided}</summary>\n\n"
+        yield _Part(head, rows, "\n</details>\n\n", "result")
     else:
         yield _Part("", [f"Policies: {told}{undecided}.\n\n"])
+
+
+def _result(each: PolicyResult) -> str:
+    return f"- {each.level} **{each.policy}**{_named(each.urn)}: {line(each.message, 600)}\n"
+
+
+def _warnings(preview: Preview | None) -> Iterator[_Part]:
+    warned = [each for each in preview.diagnostics if each.severity == "warning"] if preview else []
+    rows = [f"- ⚠️{_named(each.urn)} {_code(line(each.message, 400))}\n" for each in warned if each.message]
+    yield _Part("#### Warnings\n\n", rows, "\n", "warning")
 
 
 def _named(urn: str) -> str:
@@ -355,12 +371,13 @@ def _waivers(verdict: Verdict) -> Iterator[_Part]:
 
 
 def _to_waive(findings: Sequence[Finding]) -> Mapping[str, Sequence[str]]:
-    """Kinds by URN: the component's, where several of its resources are refused."""
-    under = Counter(each.component for each in {each.urn: each for each in findings}.values())
+    """Kinds by URN: the component's, where several of its resources are refused for what it may waive as a whole."""
+    together = [each for each in findings if each.component and each.kind in OF_COMPONENTS]
+    under = Counter(component for component, _ in {(each.component, each.urn) for each in together})
     found: dict[str, dict[str, None]] = {}
     for each in findings:
-        urn = each.component if each.component and under[each.component] > 1 else each.urn
-        found.setdefault(urn, {})[each.kind] = None
+        whole = each in together and under[each.component] > 1
+        found.setdefault(each.component if whole else each.urn, {})[each.kind] = None
     return {urn: list(kinds) for urn, kinds in found.items()}
 
 
@@ -396,9 +413,10 @@ def _resource(step: Step) -> str:
     forced = {each.path for each in step.changes if each.replaces}
     for each in differences(step):
         mark = "   # forces the replacement" if _first_of(each.path, forced) else ""
-        if not step.creates:
+        if each.before is not ABSENT:
             text += f"-     {each.path}: {line(each.before, 120)}{mark}\n"
-        text += f"+     {each.path}: {line(each.after, 120)}\n"
+        if each.after is not ABSENT:
+            text += f"+     {each.path}: {line(each.after, 120)}{mark if each.before is ABSENT else ''}\n"
     return text.replace("``````", "`` ````")
 
 

@@ -260,6 +260,17 @@ def _stdin() -> str:
     return sys.stdin.read()
 
 
+def is_preview(text: str) -> bool:
+    """Whether it looks like one, of either form; anything else may be a state."""
+    if _is_events(text):
+        return True
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError:
+        return False
+    return isinstance(document, dict) and bool({"steps", "changeSummary", "diagnostics"} & document.keys())
+
+
 def parse(text: str, where: str) -> Preview:
     """Raises OpsError, one line, for what is no preview."""
     how = "write it with `pulumi preview --json > FILE`"
@@ -311,7 +322,7 @@ def _step(given: Any, number: int, where: str) -> Step:
 
 def _is_events(text: str) -> bool:
     try:
-        first = json.loads(text.splitlines()[0])
+        first = json.loads(text.partition("\n")[0])
     except json.JSONDecodeError:
         return False
     return isinstance(first, dict) and "sequence" in first

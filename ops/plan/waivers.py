@@ -21,6 +21,8 @@ LONGEST = timedelta(days=31)
 _KEYS = ("urn", "kind", "owner", "reason", "until")
 _URN = re.compile(r"urn:pulumi:[^:]+::[^:]+::\S+::\S+")
 _COMPONENT = "meetinity:data:"
+OF_COMPONENTS = frozenset({"delete", "unprotect", "deletion-protection-off", "insights-off", "retention-shrinks"})
+"""What a component's URN may waive: one decision over all that stands under it. A replacement never is."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,9 @@ def _mistakes(entry: Any, today: date) -> Sequence[str]:
     for kind in kinds if isinstance(kinds, list) else [kinds]:
         if kind not in KINDS:
             found.append(f"`kind` {kind!r} is not known; known are {', '.join(KINDS)}")
+    if not found and is_component(str(given["urn"])):
+        each_alone = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind not in OF_COMPONENTS]
+        found += [f"`kind` {kind} is waived for one resource, not for all of a component's" for kind in each_alone]
     for key, shortest in (("owner", 2), ("reason", 10)):
         if key in given and (not isinstance(given[key], str) or len(given[key].strip()) < shortest):
             found.append(f"`{key}` is a text of at least {shortest} characters")

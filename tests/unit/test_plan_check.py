@@ -307,6 +307,13 @@ def test_a_components_waiver_covers_what_stands_under_it_and_nothing_else(tmp_pa
     assert not verdict(step("delete", GROUP, "redis-replication-group", parent=REDIS), waived=held).passed
 
 
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - waivers.OF_COMPONENTS))
+def test_a_components_urn_does_not_waive_what_hits_each_otherwise(tmp_path, kind):
+    component = f"urn:pulumi:prod::meetinity-data::{DATABASE}::database"
+    with pytest.raises(OpsError, match=f"`kind` {kind} is waived for one resource"):
+        waived(tmp_path, {**ENTRY, "urn": component, "kind": ["delete", kind]})
+
+
 def test_a_waiver_of_a_plain_resource_covers_no_child(tmp_path):
     held = waived(tmp_path, {**ENTRY, "urn": "urn:pulumi:prod::meetinity-data::pulumi:pulumi:Stack::prod"})
     assert not verdict(step("delete", parent=""), waived=held).passed
