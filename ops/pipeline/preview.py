@@ -73,6 +73,10 @@ def with_policies(stack: Stack) -> Sequence[str]:
 @pass_stack
 def preview(stack: Stack, plan: Path) -> None:
     """Write the preview to PLAN, also when it failed; then exit 1."""
-    ran = run(stack, *with_policies(stack))
+    try:
+        ran = run(stack, *with_policies(stack))
+    except OpsError as error:
+        Ran(stack.name, "", str(error), 1).write(plan)  # so that the comment says it
+        raise
     ran.write(plan)
     say(f"{stack.name}: {len(ran.preview.changed)} changes, in {plan}")

@@ -238,10 +238,13 @@ def test_deployments_asked_nothing_that_their_role_may_not(deployed):
 def test_a_preview_that_fails_replaces_the_comment_and_takes_the_review_away(flow, deployed):
     stack_file = flow.source / "Pulumi.dev.yaml"
     good = stack_file.read_text()
-    stack_file.write_text(good + "  meetinity-data:databse: {}\n")
+    changed = yaml.safe_load(good)
+    changed["config"]["meetinity-data:databse"] = {}
+    stack_file.write_text(yaml.safe_dump(changed))
     try:
         runner = flow.runner(pull_request())
         runner.stacks = ("dev",)
+        shutil.rmtree(flow.artifacts / "plan-dev")  # they are a run's own
         assert runner.run("preview.yml", only=("preview", "comment")) == {"preview": False, "comment": True}
     finally:
         stack_file.write_text(good)
