@@ -11,6 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
 
 from ops.errors import OpsError
 from ops.stack import Stack
@@ -33,7 +34,10 @@ class StackFile:
         self._yaml.width = 4096
         # As Pulumi itself writes stack files.
         self._yaml.indent(mapping=2, sequence=4, offset=2)
-        self._document = self._yaml.load(self._before) or CommentedMap()
+        try:
+            self._document = self._yaml.load(self._before) or CommentedMap()
+        except YAMLError as error:
+            raise OpsError(f"{self.path.name} is no YAML: {' '.join(str(error).split())}") from None
 
     @property
     def environment(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +20,9 @@ from ops.stack import Stack
 from ops.stack_file import StackFile
 from ops.terminal import say
 
-CHECKOUT = Path(__file__).parents[2]
-PACK = CHECKOUT / "policies"
+PACK = Path(__file__).parents[2] / "policies"
+# What providers tell for debugging was not written to be read by others.
+_DEBUG = re.compile(r'"diagnosticEvent":\s*\{.*"severity":\s*"debug"')
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,11 @@ class Ran:
 
 def run(stack: Stack, *arguments: str) -> Ran:
     command = ["pulumi", "preview", "--json", "--non-interactive", "--stack", stack.name, *arguments]
-    done = subprocess.run(command, cwd=stack.directory, capture_output=True, text=True, check=False)
-    return Ran(stack.name, done.stdout, done.stderr, done.returncode)
+    # The engine's events: only they tell what the policies say, and what becomes of the outputs.
+    environment = {**os.environ, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "1"}
+    done = subprocess.run(command, cwd=stack.directory, env=environment, capture_output=True, text=True, check=False)
+    told = [line for line in done.stdout.splitlines(keepends=True) if not _DEBUG.search(line)]
+    return Ran(stack.name, "".join(told), done.stderr, done.returncode)
 
 
 def with_policies(stack: Stack) -> Sequence[str]:
@@ -67,13 +72,11 @@ def with_policies(stack: Stack) -> Sequence[str]:
 @click.argument("plan", type=click.Path(path_type=Path, dir_okay=False))
 @pass_stack
 def preview(stack: Stack, plan: Path) -> None:
-    """Write the preview to PLAN, also when it failed, and beside it what the policies say; exits 1 when it failed."""
-    ran = run(stack, *with_policies(stack))
+    """Write the preview to PLAN, also when it failed; then exit 1."""
+    try:
+        ran = run(stack, *with_policies(stack))
+    except OpsError as error:
+        Ran(stack.name, "", str(error), 1).write(plan)  # so that the comment says it
+        raise
     ran.write(plan)
-    # The engine keeps what the policies say out of its JSON.
-    file = StackFile(stack).path
-    command = [sys.executable, "-m", "policies.offline", stack.name, "--stack-file", str(file.resolve()), "--json"]
-    judged = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    if judged.returncode in (0, 1):
-        plan.with_suffix(".policies.json").write_text(judged.stdout)
     say(f"{stack.name}: {len(ran.preview.changed)} changes, in {plan}")

@@ -142,6 +142,8 @@ class Runner:
     """By an action's name without its version: what stands in for it, given the workspace and its `with`."""
     set_up: frozenset[str]
     """`run:` steps that prepare the machine, word for word: they are not run here either."""
+    stacks: tuple[str, ...] = ()
+    """Of a matrix over stacks only these; all of them where it is empty."""
     done: list[Done] = field(default_factory=list)
 
     def run(
@@ -156,9 +158,16 @@ class Runner:
             good = all(ended.get(each, False) or (only and each not in only) for each in needs)
             if (only and name not in only) or not holds(job.get("if"), {**contexts, "matrix": {}}, succeeded=good):
                 continue
-            every = [self._job(name, job, {**contexts, "matrix": each}) for each in _matrix(job)]
+            every = [self._job(name, job, {**contexts, "matrix": each}) for each in self._matrix(job)]
             ended[name] = all(every)
         return ended
+
+    def _matrix(self, job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        given = (job.get("strategy") or {}).get("matrix", {})
+        for values in itertools.product(*given.values()):
+            made = dict(zip(given, values, strict=True))
+            if not self.stacks or made.get("stack", self.stacks[0]) in self.stacks:
+                yield made
 
     def _job(self, name: str, job: Mapping[str, Any], contexts: Mapping[str, Any]) -> bool:
         if "uses" in job:
@@ -197,12 +206,6 @@ class Runner:
         )  # fmt: skip
         self.done.append(Done(job, step.get("name") or step["run"], ran.returncode, ran.stdout))
         return ran.returncode == 0 or bool(step.get("continue-on-error"))
-
-
-def _matrix(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    given = (job.get("strategy") or {}).get("matrix", {})
-    for values in itertools.product(*given.values()):
-        yield dict(zip(given, values, strict=True))
 
 
 def _steps(steps: list[dict[str, Any]], contexts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

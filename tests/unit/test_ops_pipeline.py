@@ -99,6 +99,13 @@ def test_a_preview_is_written_also_when_it_failed(project):
     assert "environments/dev.json" in asked, "a preview outside its environment's policies proves nothing"
 
 
+def test_a_preview_that_cannot_begin_leaves_its_reason_for_the_comment(project):
+    (project / "Pulumi.dev.yaml").write_text("config: {}\n  indented: wrong\n")
+    done = ops("preview", "plans/dev.json")
+    assert (done.exit_code, "Pulumi.dev.yaml is no YAML" in done.output) == (1, True)
+    assert "Pulumi.dev.yaml is no YAML" in (project / "plans/dev.stderr").read_text()
+
+
 def test_a_preview_that_gives_no_json_says_what_it_gave(project):
     (project / "answer-preview").write_text("error: no stack named 'dev' found")
     (project / "code-preview").write_text("6")
