@@ -337,8 +337,10 @@ def test_a_components_urn_does_not_waive_what_hits_each_otherwise(tmp_path, kind
 
 
 def test_a_waiver_of_a_plain_resource_covers_no_child(tmp_path):
-    held = waived(tmp_path, {**ENTRY, "urn": "urn:pulumi:prod::meetinity-data::pulumi:pulumi:Stack::prod"})
-    assert not verdict(step("delete", parent=""), waived=held).passed
+    above = "aws:ec2/securityGroup:SecurityGroup"
+    held = waived(tmp_path, {**ENTRY, "urn": f"urn:pulumi:prod::meetinity-data::{above}::database"})
+    found = verdict(step("delete", parent=above), waived=held)
+    assert [each.parents for each in found.refused] == [(held[0].urn,)]
 
 
 def test_a_waiver_ends_and_is_reported(tmp_path):
