@@ -159,10 +159,11 @@ class Step:
             forced = any(str(each.get("kind", "")).endswith("-replace") for each in self.detailed_diff.values())
             for path, each in self.detailed_diff.items():
                 kind = str(each.get("kind", "update"))
-                own = kind.endswith("-replace") or (not forced and str(segments(path)[:1][0]) in reasons)
+                own = kind.endswith("-replace") or (not forced and bool({path, str(segments(path)[0])} & reasons))
                 yield self._change(path, kind.removesuffix("-replace"), own, inputs=bool(each.get("inputDiff")))
-            known = {str(segments(path)[:1][0]) for path in self.detailed_diff}
-            named = reasons - known
+            # Providers name what forces a replacement by its path or by its first property.
+            known = {str(segments(path)[0]) for path in self.detailed_diff}
+            named = {each for each in reasons if str(segments(each)[0]) not in known}
         else:
             old, new = self.old.get("inputs") or {}, self.new.get("inputs") or {}
             differing = {key for key in (*old, *new) if old.get(key, ABSENT) != new.get(key, ABSENT)}

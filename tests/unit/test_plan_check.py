@@ -484,3 +484,17 @@ def test_an_events_secret_is_blinded():
     metadata = {"op": "update", "urn": made["urn"], "old": made["oldState"], "new": made["newState"]}
     seen = parse(json.dumps({"sequence": 1, "resOutputsEvent": {"metadata": metadata}}), "events")
     assert seen.steps[0].old["inputs"] == {"masterPassword": "[secret]"}
+
+
+def test_a_property_that_forces_a_replacement_is_told_once_however_deep_it_is():
+    """The Kubernetes provider gives whole paths as reasons, others the first property."""
+    replaced = step("replace", JOB, "a-migration-job", {"metadata": {"name": "a-1"}}, {"metadata": {"name": "a-2"}})
+    replaced["detailedDiff"] = {"metadata.name": {"kind": "update-replace", "inputDiff": False}}
+    for reasons in (["metadata.name"], ["metadata"]):
+        replaced["replaceReasons"] = reasons
+        (found,) = (each for each in preview(replaced).steps if each.op == "replace")
+        assert [(each.path, each.replaces) for each in found.changes] == [("metadata.name", True)]
+    replaced["detailedDiff"]["metadata.name"]["kind"] = "update"
+    replaced["replaceReasons"] = ["metadata.name"]
+    (found,) = (each for each in preview(replaced).steps if each.op == "replace")
+    assert [(each.path, each.replaces) for each in found.changes] == [("metadata.name", True)]
