@@ -58,7 +58,7 @@ def test_every_role_has_its_documents_and_trusts_its_environment_alone(bootstrap
             assert subjects == [f"repo:meetinity@1/data@2:environment:{environment}"]
             attached = bootstrap.aws("iam", "list_attached_role_policies", RoleName=role["RoleName"])
             names = {each["PolicyName"].rpartition("-")[2] for each in attached["AttachedPolicies"]}
-            assert names == ({"look"} if kind == "preview" else {"look", "around", "stores"})
+            assert names == ({"look"} if kind == "preview" else {"look", "around", "stores", "backups"})
 
 
 def test_it_moves_into_its_own_bucket_and_is_still_the_same(moved):
