@@ -38,7 +38,7 @@ test-offline: $(READY) ## the tests that start nothing: units, and the policies
 
 .PHONY: test-sandbox
 test-sandbox: $(READY) ## the tests of behaviour, in a sandbox of their own
-	@$(RUN) -m pytest tests/sandbox --numprocesses=logical --maxprocesses=4 --dist=loadfile
+	@$(RUN) -m pytest tests/sandbox
 
 .PHONY: test-faults
 test-faults: $(READY) ## break the platform in every way that can happen; ends with a table
