@@ -19,7 +19,7 @@ import click
 
 from ops.errors import OpsError
 from ops.options import with_json
-from ops.plan.preview import STACK, Preview, Step, is_preview, parse
+from ops.plan.preview import STACK, Preview, Step, is_preview, name_of, parse, type_of
 
 Edges = frozenset[tuple[str, str]]
 
@@ -43,11 +43,11 @@ class Node:
 
     @property
     def type(self) -> str:
-        return _type(self.urn)
+        return type_of(self.urn)
 
     @property
     def name(self) -> str:
-        return _name(self.urn)
+        return name_of(self.urn)
 
     @property
     def kind(self) -> str:
@@ -108,17 +108,9 @@ def graph(resources: Iterable[Resource]) -> Graph:
     return Graph(nodes, groups, _reduced(within), _reduced(between))
 
 
-def _type(urn: str) -> str:
-    return urn.split("::")[2].split("$")[-1]
-
-
-def _name(urn: str) -> str:
-    return urn.split("::", 3)[3]
-
-
 def _hidden(urn: str, listed: Mapping[str, Resource]) -> bool:
     """The stack, providers, and a component that others stand under: it is their group."""
-    type_ = _type(urn)
+    type_ = type_of(urn)
     return (
         type_ == STACK or type_.startswith("pulumi:providers:") or any(each.parent == urn for each in listed.values())
     )
@@ -126,12 +118,12 @@ def _hidden(urn: str, listed: Mapping[str, Resource]) -> bool:
 
 def _group(urn: str, listed: Mapping[str, Resource]) -> str:
     parent = listed[urn].parent
-    return "" if not parent or _type(parent) == STACK else parent
+    return "" if not parent or type_of(parent) == STACK else parent
 
 
 def _order(nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> Sequence[str]:
     """What is needed first, and else by name: what goes in a circle comes last."""
-    left = sorted(nodes, key=lambda urn: (_name(urn), urn))
+    left = sorted(nodes, key=lambda urn: (name_of(urn), urn))
     needed: dict[str, set[str]] = {}
     for first, second in edges:
         needed.setdefault(second, set()).add(first)
@@ -224,7 +216,9 @@ def mermaid(picture: Graph) -> str:
         return f'{indent}{ids[each.urn]}["{_quoted(each.kind)}<br/>{_quoted(each.name)}"]'
 
     for group in picture.groups:
-        lines.append(f'  subgraph {ids[group]}["{_quoted(_type(group).rsplit(":", 1)[-1])} {_quoted(_name(group))}"]')
+        lines.append(
+            f'  subgraph {ids[group]}["{_quoted(type_of(group).rsplit(":", 1)[-1])} {_quoted(name_of(group))}"]'
+        )
         lines += [node(each, "    ") for each in picture.of(group)]
         lines.append("  end")
     lines += [node(each, "  ") for each in picture.of("")]
@@ -243,7 +237,7 @@ def _ids(urns: Iterable[str]) -> Mapping[str, str]:
     """Readable ones that stay when others come or go."""
     found: dict[str, str] = {}
     for urn in sorted(urns):
-        base = re.sub(r"\W", "_", f"{_type(urn).rsplit(':', 1)[-1]}_{_name(urn)}")
+        base = re.sub(r"\W", "_", f"{type_of(urn).rsplit(':', 1)[-1]}_{name_of(urn)}")
         taken = set(found.values())
         found[urn] = next(each for each in (base, *(f"{base}_{n}" for n in range(2, 99))) if each not in taken)
     return found
@@ -310,7 +304,7 @@ def _arrow(start: tuple[float, float, float], end: tuple[float, float, float]) -
 
 def _card(card: str, nodes: Sequence[Node], place: tuple[float, float, float]) -> Iterable[str]:
     x, y, height = place
-    title = f"{_type(card).rsplit(':', 1)[-1]} {_name(card)}" if card else "outside any component"
+    title = f"{type_of(card).rsplit(':', 1)[-1]} {name_of(card)}" if card else "outside any component"
     yield (
         f'<rect x="{x:g}" y="{y:g}" width="{_WIDTH}" height="{height:g}" rx="6" fill="#f6f8fa" stroke="#8c959f"/>'
         f'<text x="{x + 10:g}" y="{y + 22:g}" font-weight="600" font-size="13" fill="#1f2328">{_cut(title)}</text>'

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from ops.plan.preview import ABSENT, SECRET, UNKNOWN, Preview, Step
+from ops.plan.preview import ABSENT, SECRET, UNKNOWN, Preview, Step, name_of, type_of
 from ops.plan.stateful import (
     EFFECTS,
     FINAL_SNAPSHOT,
@@ -64,11 +64,11 @@ class Finding:
 
     @property
     def type(self) -> str:
-        return self.urn.split("::")[2].split("$")[-1]
+        return type_of(self.urn)
 
     @property
     def name(self) -> str:
-        return self.urn.split("::", 3)[3]
+        return name_of(self.urn)
 
     @property
     def component(self) -> str:
@@ -107,7 +107,7 @@ class Interruption:
 
     @property
     def name(self) -> str:
-        return self.urn.split("::", 3)[3]
+        return name_of(self.urn)
 
     def asdict(self) -> dict[str, Any]:
         return {

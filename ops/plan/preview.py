@@ -51,6 +51,15 @@ def segments(path: str) -> Keys:
     )
 
 
+def type_of(urn: str) -> str:
+    """The type token, without those of its parents."""
+    return urn.split("::")[2].split("$")[-1]
+
+
+def name_of(urn: str) -> str:
+    return urn.split("::", 3)[3]
+
+
 def at(document: Any, path: Keys) -> Any:
     """What stands there, or ABSENT."""
     for each in path:
@@ -88,12 +97,11 @@ class Step:
 
     @property
     def type(self) -> str:
-        """The type token, without those of its parents."""
-        return self.urn.split("::")[2].split("$")[-1]
+        return type_of(self.urn)
 
     @property
     def name(self) -> str:
-        return self.urn.split("::", 3)[3]
+        return name_of(self.urn)
 
     @property
     def replaces(self) -> bool:
@@ -269,7 +277,11 @@ def is_preview(text: str) -> bool:
         document = json.loads(text)
     except json.JSONDecodeError:
         return False
-    return isinstance(document, dict) and bool({"steps", "changeSummary", "diagnostics"} & document.keys())
+    return _is_document(document)
+
+
+def _is_document(found: Any) -> bool:
+    return isinstance(found, dict) and bool({"steps", "changeSummary", "diagnostics"} & found.keys())
 
 
 def parse(text: str, where: str) -> Preview:
@@ -284,7 +296,7 @@ def parse(text: str, where: str) -> Preview:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise OpsError(f"{where} is no preview: not JSON in line {error.lineno} ({error.msg}); {how}") from None
-    if not isinstance(document, dict) or not {"steps", "changeSummary", "diagnostics"} & document.keys():
+    if not _is_document(document):
         raise OpsError(f"{where} is no preview: it has neither steps nor changeSummary nor diagnostics; {how}")
     return Preview(
         [_step(each, number, where) for number, each in enumerate(document.get("steps") or [])],

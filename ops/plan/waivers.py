@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ops.errors import OpsError
+from ops.plan.preview import type_of
 from ops.plan.stateful import KINDS
 
 FILE = Path("policies/plan-waivers.yaml")
@@ -58,7 +59,7 @@ class Waiver:
 
 def is_component(urn: str) -> bool:
     """Whether it is one of this program's own."""
-    return urn.split("::")[2].split("$")[-1].startswith(_COMPONENT)
+    return type_of(urn).startswith(_COMPONENT)
 
 
 def load(path: Path, today: date) -> Sequence[Waiver]:
