@@ -116,7 +116,8 @@ def sdk_names(token: str) -> set[str]:
     if module == "providers":
         package, module, name = name, "", "Provider"
     sdk = importlib.import_module(f"pulumi_{package}.{module.partition('/')[0]}".removesuffix(".index").rstrip("."))
-    arguments = vars(getattr(sdk, f"{name}Args")).items()
+    # The SDK says Init where a block of another type has the resource's name.
+    arguments = vars(getattr(sdk, f"{name}InitArgs", None) or getattr(sdk, f"{name}Args")).items()
     return {getattr(each.fget, "_pulumi_name", key) for key, each in arguments if isinstance(each, property)}
 
 

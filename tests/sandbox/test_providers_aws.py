@@ -99,11 +99,13 @@ _BOOTSTRAP = ("aws:s3/", "aws:kms/", "aws:iam/openIdConnectProvider:", "aws:iam/
 PROGRAM = {token for token in ROWS if not token.startswith(_BOOTSTRAP)}
 
 
-@pytest.mark.parametrize("token", sorted(PROGRAM))
+# kms:ListAliases tells no targetKeyArn.
+@pytest.mark.parametrize("token", sorted(ROWS.keys() - {"aws:kms/alias:Alias"}))
 def test_the_table_holds_each_type_as_the_sdk_has_it(offline: Client, token: str) -> None:
     """Every argument of the SDK is in the table or refused as not supported; every output is there."""
     row, name = ROWS[token], token.split(":")[2]
-    resource, arguments = (getattr(_sdk(token), each) for each in (name, f"{name}Args"))
+    resource = getattr(_sdk(token), name)
+    arguments = getattr(_sdk(token), f"{name}InitArgs", None) or getattr(_sdk(token), f"{name}Args")
     assert resource.pulumi_type == token
     assert row.arguments.keys() <= sdk_names(token) == _properties(arguments)
     required = inspect.signature(arguments.__init__).parameters.values()
