@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bootstrap import permissions
 from bootstrap.settings import Settings
+from components.backup_plan import SERVICE_POLICIES
 from sandbox.providers.table import load
 
 STACK = permissions.Stack("staging", "123456789012", "meetinity-data-state")
@@ -136,6 +137,7 @@ def test_deploy_cannot_raise_its_own_rights():
     assert attach["Condition"] == {"ArnEquals": {"iam:PolicyARN": permissions.MONITORING_POLICY}}
     (attach,) = (each for each in statements(BACKUPS) if "iam:AttachRolePolicy" in each["Action"])
     assert attach["Condition"] == {"ArnEquals": {"iam:PolicyARN": permissions.BACKUP_POLICIES}}
+    assert list(SERVICE_POLICIES.values()) == permissions.BACKUP_POLICIES
     roles = {resource for each in statements(AROUND, BACKUPS) for resource in each["Resource"] if ":role/" in resource}
     assert roles == {"arn:aws:iam::123456789012:role/staging-*"}
     assert not fnmatchcase("arn:aws:iam::123456789012:role/meetinity-data-staging-deploy", *roles)
