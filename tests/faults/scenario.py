@@ -243,32 +243,36 @@ class Stack(Platform):
         ids = {resource["urn"].split("::")[-1]: self.find_id(resource) for resource in pending}
         if pending:
             self.documented("pulumi refresh --yes --skip-preview --clear-pending-creates")
+        adopted: set[str] = set()
         if any(ids.values()):
-            self.adopt(lambda creation: ids.get(creation["name"]), some=False)
+            adopted = self.adopt(lambda creation: ids.get(creation["name"]), some=False)
+        for name in {each["urn"].split("::")[-1] for each in pending if each["type"] == "kubernetes:batch/v1:Job"} - adopted:
+            if id_ := ids[name]:
+                namespace, job = id_.split("/")
+                self.documented("kubectl delete job --namespace NAMESPACE JOB", NAMESPACE=namespace, JOB=job)
         return sum(id_ is not None for id_ in ids.values())
 
-    def adopt(self, find_id: Callable[[Mapping[str, Any]], str | None], *, some: bool = True) -> None:
-        """Import what is in the account and not in the state, as docs/runbook.md says.
+    def adopt(self, find_id: Callable[[Mapping[str, Any]], str | None], *, some: bool = True) -> set[str]:
+        """Import what is in the account and not in the state, as docs/runbook.md says; the names of what was.
 
         Unless `some`, there may be nothing to import: what was being replaced is in the state, as it was.
         """
         creates, wanted = self.directory / "creates.json", self.directory / "adopt.json"
-        self.documented("pulumi preview --import-file FILE", "--import-file", str(creates))
+        self.documented("pulumi preview --import-file FILE", FILE=str(creates))
         written = json.loads(creates.read_text())
         resources = [{**each, "id": id_} for each in written.get("resources", []) if (id_ := find_id(each))]
         assert resources or not some, written
-        if not resources:
-            return
-        wanted.write_text(json.dumps({**written, "resources": resources}))
-        command = "pulumi import --yes --skip-preview --generate-code=false --protect=false --file FILE"
-        self.documented(command, "--file", str(wanted))
+        if resources:
+            wanted.write_text(json.dumps({**written, "resources": resources}))
+            command = "pulumi import --yes --skip-preview --generate-code=false --protect=false --file FILE"
+            self.documented(command, FILE=str(wanted))
+        return {each["name"] for each in resources}
 
-    def documented(self, command: str, *arguments: str) -> str:
-        """Run a command that the runbook names; `arguments` stand where the runbook has words in capitals."""
+    def documented(self, command: str, **meant: str) -> str:
+        """Run a command that the runbook names; `meant` tells what stands for its words in capitals."""
         runbook = (CHECKOUT / "docs" / "runbook.md").read_text()
         assert command in runbook, f"docs/runbook.md does not name `{command}`"
-        words = command.split(f" {arguments[0]}")[0].split() if arguments else command.split()
-        return self.run(*words, *arguments, "--non-interactive")
+        return self.run(*(meant.get(word, word) for word in command.split()))
 
     def find_id(self, resource: Mapping[str, Any]) -> str | None:
         """The id of what a resource's creation left, by the runbook's table; None when there is nothing."""

@@ -99,6 +99,7 @@ def stack() -> Iterator[Restoring]:
         stack.write(3)
         stack.world.rows, stack.world.passwords = stack.rows(), stack.passwords()
         yield stack
+        stack.end_orphans()
 
 
 def resumed(stack: Restoring) -> int:
@@ -179,7 +180,7 @@ def test_a_promoting_update_is_killed(restored: Restoring) -> None:
         assert keys in (["key 1", "key 2"], ["key 1", "key 2", "key 3"])
     stack.world.rows -= 2  # one row and one key are younger than the snapshot
     with scenario(stack, "promoting update killed twice", refreshed=False) as found:
-        found.times, found.outcome = 2, "cancel, refresh, up"
+        found.times, found.outcome = 2, "cancel, refresh, delete the Job, up"
         resumed(stack)
     assert stack.serving() == ([1, 2], ["key 1", "key 2"])
     assert "serves already" in stack.ops("restore", "promote", "database", "r1", code=1).stderr

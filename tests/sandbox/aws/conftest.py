@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from botocore.config import Config
 
 from sandbox import account, certificates, processes
 from sandbox.instance import CHECKOUT, NAME_VARIABLE, REGION, Instance
+from tests.sandbox.conftest import own
 
 PASSWORD = "correct-horse-battery-1"
 TOKEN = "token-of-at-least-16-characters"
@@ -54,11 +54,6 @@ class Api:
     def client(self, service: str, key: str = account.ACCESS_KEY_ID, secret: str = account.SECRET_ACCESS_KEY) -> Any:
         return _client(service, key, secret, self.instance.aws_endpoint)
 
-    def end_everything(self) -> None:
-        self.end(signal.SIGTERM)
-        for name in sorted(processes.running(self.instance), reverse=True):
-            processes.stop(self.instance, name, how=signal.SIGINT)
-
 
 @functools.cache
 def _client(service: str, key: str, secret: str, endpoint: str) -> Any:
@@ -77,19 +72,12 @@ def eventually(check: Callable[[], Any]) -> Any:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[Api]:
-    instance = Instance.named("aws-test")
-    api = Api(instance)
-    api.end_everything()  # of a run that was cut off
-    shutil.rmtree(instance.state)
-    instance = api.instance = Instance.named("aws-test")
-    certificates.ensure_ca(instance)
-    try:
+    with own("aws-test") as instance:
+        api = Api(instance)
+        certificates.ensure_ca(instance)
         api.start()
         account.furnish_aws(instance)
         yield api
-    finally:
-        api.end_everything()
-        shutil.rmtree(instance.state)
 
 
 @pytest.fixture(scope="session")
