@@ -2,24 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ops import backups, drill, errors, graph, restore, snapshot, status
-from ops.aws import explained
-from ops.pipeline import comment, deploy, drift, preview, release, review
-from ops.plan.commands import plan
+from ops import errors
 from ops.stack import Stack
+
+# Each command's module is imported when the command is asked for: most of the start would go into AWS's client,
+# which a pull request's commands do not need.
+_COMMANDS = {
+    "status": "ops.status:status",
+    "backups": "ops.backups:backups",
+    "snapshot": "ops.snapshot:snapshot",
+    "restore": "ops.restore:restore",
+    "drill": "ops.drill:drill",
+    "plan": "ops.plan.commands:plan",
+    "graph": "ops.graph:command",
+    "preview": "ops.pipeline.preview:preview",
+    "comment": "ops.pipeline.comment:comment",
+    "review": "ops.pipeline.review:review",
+    "deploy": "ops.pipeline.deploy:deploy",
+    "drift": "ops.pipeline.drift:drift",
+    "release": "ops.pipeline.release:release",
+}
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """ops.aws.explained, whose import only an error that is none of ours or click's waits for."""
+    try:
+        yield
+    except (errors.OpsError, click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception:
+        with import_module("ops.aws").explained():
+            raise
 
 
 class _Commands(click.Group):
     """Turns what a person can act on into one line and an exit code (ops/errors.py)."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 click's signature
+        where = _COMMANDS.get(cmd_name)
+        if where is None:
+            return None
+        module, _, name = where.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with explained():
+            with _explained():
                 return super().invoke(ctx)
         except errors.OpsError as error:
             click.echo(f"ops: {error}", err=True)
@@ -48,11 +89,6 @@ class _Commands(click.Group):
 def main(ctx: click.Context, name: str | None, cwd: Path) -> None:
     ctx.obj = Stack(cwd, name)
 
-
-for each in (status.status, backups.backups, snapshot.snapshot, restore.restore, drill.drill, plan, graph.command):
-    main.add_command(each)
-for each in (preview.preview, comment.comment, review.review, deploy.deploy, drift.drift, release.release):
-    main.add_command(each)
 
 if __name__ == "__main__":
     main(prog_name="python -m ops")

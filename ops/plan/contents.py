@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.plan.check import Changed, shown
-from ops.plan.preview import ABSENT, SECRET, Preview, Step
+from ops.plan.preview import ABSENT, SECRET, Preview, Step, types_of
 
 _JOB = "kubernetes:batch/v1:Job"
 _MIGRATION = f"meetinity:data:MigrationJob${_JOB}"
@@ -31,7 +31,7 @@ def migrations(preview: Preview) -> Sequence[Migration]:
     return [
         _migration(step)
         for step in preview.changed
-        if step.urn.split("::")[2].endswith(_MIGRATION) and (step.creates or step.replaces)
+        if types_of(step.urn).endswith(_MIGRATION) and (step.creates or step.replaces)
     ]
 
 
@@ -76,7 +76,7 @@ def outputs(preview: Preview) -> Sequence[Changed]:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every text, number or truth in it, by its path."""
+    """Every text, number or truth in it, by its path; nothing of what is empty as a whole."""
     if isinstance(value, Mapping) and value:
         for key in sorted(value, key=str):
             if not str(key).startswith("__"):
@@ -84,7 +84,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list) and value:
         for index, each in enumerate(value):
             yield from leaves(each, f"{path}[{index}]")
-    else:
+    elif path:
         yield path, value
 
 

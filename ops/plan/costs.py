@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -56,14 +56,14 @@ _UNITS: Mapping[str, Callable[[Value], Iterator[Unit]]] = {
 
 def costs(preview: Preview) -> Mapping[str, float]:
     """By unit, what comes (positive) or goes (negative); nothing for what stays as it was."""
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     for step in preview.changed:
         units = _UNITS.get(step.type)
         if units is None:
             continue
         for sign, value in ((-1, _old(step)), (1, _new(step))):
             for unit, amount in units(value) if value else ():
-                found[unit] += sign * amount  # type: ignore[assignment] # days and capacity units come in halves
+                found[unit] += sign * amount
     return {unit: amount for unit, amount in sorted(found.items()) if amount}
 
 

@@ -51,9 +51,14 @@ def segments(path: str) -> Keys:
     )
 
 
+def types_of(urn: str) -> str:
+    """The type token behind those of its parents, `parent$own`."""
+    return urn.split("::")[2]
+
+
 def type_of(urn: str) -> str:
     """The type token, without those of its parents."""
-    return urn.split("::")[2].split("$")[-1]
+    return types_of(urn).split("$")[-1]
 
 
 def name_of(urn: str) -> str:

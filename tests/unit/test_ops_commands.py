@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from ops.__main__ import main
 
@@ -37,7 +38,8 @@ def test_every_documented_command_is_one(arguments):
     rest = list(arguments)
     while isinstance(command, click.Group):
         name = rest.pop(0)
-        command = command.commands[name]
+        parent, command = command, command.get_command(context, name)
+        assert command is not None, f"{parent.name} has no {name}"
         context = click.Context(command, parent=context, info_name=name)
         if isinstance(command, click.Group) and not rest:
             return  # named as a family
@@ -49,9 +51,11 @@ def test_every_command_is_in_the_runbook():
     runbook = (ROOT / "docs" / "runbook.md").read_text()
 
     def leaves(group: click.Group, path: tuple[str, ...]) -> list[str]:
+        context = click.Context(group)
         return [
             leaf
-            for name, command in group.commands.items()
+            for name in group.list_commands(context)
+            for command in [group.get_command(context, name)]
             for leaf in (
                 leaves(command, (*path, name)) if isinstance(command, click.Group) else [" ".join((*path, name))]
             )
@@ -69,3 +73,39 @@ def test_the_program_does_not_import_the_commands_nor_the_commands_the_program()
         script = f"import {module}, sys; print(*sorted(set(sys.modules) & {set(unwanted)!r}))"
         done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "", module
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["plan", "check", "-"], ["plan", "comment", "dev=nothing.json"], ["plan", "digest", "-"], ["graph", "empty.json"]],
+    ids=" ".join,
+)
+def test_a_pull_requests_commands_do_not_wait_for_the_client_of_aws(arguments, tmp_path):
+    (tmp_path / "empty.json").write_text('{"steps": []}')
+    script = (
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom ops.__main__ import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "print(*sorted({'boto3', 'botocore'}.intersection(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=tmp_path, input='{"steps": []}', capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip() == ""
+
+
+def test_an_error_of_aws_is_told_in_one_line_all_the_same(monkeypatch):
+    """Though its client is imported late."""
+    from botocore.exceptions import NoCredentialsError
+
+    from ops import status
+
+    def without_credentials(*_, **__):
+        raise NoCredentialsError
+
+    monkeypatch.setattr(status.status, "callback", without_credentials)
+    done = CliRunner().invoke(main, ["status"])
+    assert (done.exit_code, done.output) == (
+        1,
+        "ops: there are no AWS credentials: set AWS_PROFILE, or `source sandbox/activate`\n",
+    )

@@ -126,6 +126,15 @@ def test_an_output_that_changes_and_a_secret_one_that_does_not_show():
     assert "same" not in text
 
 
+@pytest.mark.parametrize("before", [None, {}])
+def test_the_outputs_of_a_first_deployment_begin_with_an_output(before):
+    changed = root()
+    changed["oldState"]["outputs"] = before
+    changed["newState"]["outputs"] = {"host": "b"}
+    (_, table) = said(plan(changed)).split("| output | before | after |\n|---|---|---|\n")
+    assert table.splitlines()[0] == "| `host` | `not set` | `b` |"
+
+
 def template(image, revision=""):
     return {
         "metadata": {"labels": {"app.kubernetes.io/name": "user-service"}},
