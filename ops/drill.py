@@ -155,7 +155,12 @@ def _take_down(stack: Stack, store: str) -> None:
     if not deployed:
         return
     identifier = f"{stack.base_name(store)}-{KEY}"
-    _up(stack, store)
+    try:
+        _up(stack, store)
+    except OpsError:
+        # What was imported after a kill has no dependencies in the state, so its cluster may go before its instances,
+        # and is refused. These are gone now.
+        _up(stack, store)
     if store == DATABASE:
         _delete_automated_backups(stack, identifier)
     for point in recovery_points(stack, store):
