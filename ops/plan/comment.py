@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ MARKER = "<!-- meetinity-data: the plan of this pull request -->"
 LIMIT = 65_536
 _LONGEST_VALUE = 80
 _LONGEST_ERROR = 4_000
+_WIDTH = 100  # of a code block's lines: GitHub does not wrap them, and shows about so many
 _WAIVERS = "policies/plan-waivers.yaml"
 
 
@@ -220,7 +222,18 @@ def _failure(plan: StackPlan) -> str:
         half = _LONGEST_ERROR // 2
         text = f"{text[:half]}\n… {len(text) - _LONGEST_ERROR} characters …\n{text[-half:]}"
     listed = " What it lists below may be a part." if plan.preview and plan.preview.changed else ""
-    return f"**The preview failed.**{listed}\n\n{_fenced(text or 'It gave no reason.')}\n"
+    return f"**The preview failed.**{listed}\n\n{_fenced(_wrapped(text) or 'It gave no reason.')}\n"
+
+
+def _wrapped(text: str) -> str:
+    """Long lines broken between words; the others as they are."""
+
+    def lines(each: str) -> Sequence[str]:
+        below = " " * (len(each) - len(each.lstrip()) + 2)
+        wrapped = textwrap.wrap(each, _WIDTH, break_long_words=False, break_on_hyphens=False, subsequent_indent=below)
+        return wrapped if len(each) > _WIDTH else [each]
+
+    return "\n".join(part for each in text.splitlines() for part in lines(each))
 
 
 def _fenced(text: str, language: str = "text") -> str:

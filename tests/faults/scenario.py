@@ -246,7 +246,9 @@ class Stack(Platform):
         adopted: set[str] = set()
         if any(ids.values()):
             adopted = self.adopt(lambda creation: ids.get(creation["name"]), some=False)
-        for name in {each["urn"].split("::")[-1] for each in pending if each["type"] == "kubernetes:batch/v1:Job"} - adopted:
+        for name in {
+            each["urn"].split("::")[-1] for each in pending if each["type"] == "kubernetes:batch/v1:Job"
+        } - adopted:
             if id_ := ids[name]:
                 namespace, job = id_.split("/")
                 self.documented("kubectl delete job --namespace NAMESPACE JOB", NAMESPACE=namespace, JOB=job)

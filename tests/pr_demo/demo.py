@@ -49,6 +49,9 @@ class Outcome:
     """What a pull request got."""
 
     code: int
+    """Of `plan check`."""
+    policies: int
+    """Of `make policy`."""
     comment: str
     raw: str
     """The comment as it would be posted, noise and all."""
@@ -99,14 +102,14 @@ class Demo:
                 check=False,
                 timeout=300,
             )
-        self._policies(project, where.with_suffix(".policies.json"))
+        policies = self._policies(project, where.with_suffix(".policies.json"))
         waivers = project / "waivers.yaml"
         until = (datetime.now(UTC) + timedelta(days=7)).date().isoformat()
         waivers.write_text(json.dumps({"waivers": [{**each, "until": until} for each in scenario.waivers]}))
         checked = _ops(project, "check", str(where), "--waivers", str(waivers))
         told = _ops(project, "comment", str(where), "--waivers", str(waivers))
         assert told.returncode == 0, told.stderr
-        return Outcome(checked.returncode, without_noise(told.stdout), told.stdout)
+        return Outcome(checked.returncode, policies, without_noise(told.stdout), told.stdout)
 
     def _project(self, name: str, scenario: Scenario) -> Path:
         """The operator's own project, copied: its backend is named by the environment."""
@@ -157,7 +160,7 @@ class Demo:
         return given
 
     @staticmethod
-    def _policies(project: Path, into: Path) -> None:
+    def _policies(project: Path, into: Path) -> int:
         done = subprocess.run(
             [
                 sys.executable,
@@ -177,6 +180,7 @@ class Demo:
         assert done.returncode in (0, 1, 2), done.stderr
         if done.returncode < 2:
             into.write_text(done.stdout)
+        return done.returncode
 
 
 class _Edited:

@@ -64,6 +64,8 @@ class Scenario:
     environment: Mapping[str, str] = field(default_factory=dict)
     program: str = ""
     """Another program in the place of ours."""
+    policies: int = 0
+    """The exit code of `make policy`."""
 
 
 UNREACHABLE = "the control plane's address with nobody behind it"
@@ -96,14 +98,14 @@ FIRST: Mapping[str, Scenario] = {
     "restore-generation": Scenario("A restore beside the live store", 0, section("database", generations=RESTORED)),
     "migration": Scenario("A new migration", 0, migrated),
     "secret-rotation": Scenario("A new master password", 3, secret="database.masterPassword"),
-    "broken-configuration": Scenario("A key that there is not", 1, section("database", colour="red")),
+    "broken-configuration": Scenario("A key that there is not", 1, section("database", colour="red"), policies=2),
     "broken-program": Scenario(
         "A program that fails and tells too much",
         1,
         program='raise RuntimeError("cannot connect to postgresql://meetinity_app:correct-horse-battery@db/meetinity")\n',
     ),
     "policy-violation": Scenario(
-        "The database open to the world", 0, section("database", allowedCidrBlocks=["0.0.0.0/0"])
+        "The database open to the world", 0, section("database", allowedCidrBlocks=["0.0.0.0/0"]), policies=1
     ),
     "cluster-unreachable": Scenario(
         "A new migration while the cluster is away", 0, migrated, environment={"KUBECONFIG": UNREACHABLE}
