@@ -143,7 +143,7 @@ def _section(plan: StackPlan, detail: int, redact: Redact) -> _Section:
     must = [f"### {plan.icon} {plan.name}: {_verdict(plan)}\n\n", _counts(plan.preview)]
     parts: list[_Part] = []
     if plan.failed:
-        must.append(_failure(plan))
+        must.append(_failure(plan, redact))
     if plan.verdict:
         must.append(_findings("Refused", plan.verdict.refused, detail))
         must.append(_findings("Waived", plan.verdict.waived, detail))
@@ -213,11 +213,11 @@ def _counts(preview: Preview | None) -> str:
     return f"| {head} |\n|{' --: |' * len(counts)}\n| {' | '.join(map(str, counts.values()))} |\n\n"
 
 
-def _failure(plan: StackPlan) -> str:
+def _failure(plan: StackPlan, redact: Redact) -> str:
     said = [*plan.verdict.failed] if plan.verdict else []
     if plan.failure and not said:
         said.append(plan.failure.strip())
-    text = "\n\n".join(said)
+    text = redact("\n\n".join(said))  # before it is cut or broken: half a secret is not known again
     if len(text) > _LONGEST_ERROR:
         half = _LONGEST_ERROR // 2
         text = f"{text[:half]}\n… {len(text) - _LONGEST_ERROR} characters …\n{text[-half:]}"
@@ -226,14 +226,18 @@ def _failure(plan: StackPlan) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Long lines broken between words; the others as they are."""
-
-    def lines(each: str) -> Sequence[str]:
-        below = " " * (len(each) - len(each.lstrip()) + 2)
-        wrapped = textwrap.wrap(each, _WIDTH, break_long_words=False, break_on_hyphens=False, subsequent_indent=below)
-        return wrapped if len(each) > _WIDTH else [each]
-
-    return "\n".join(part for each in text.splitlines() for part in lines(each))
+    """Long lines broken between words; a traceback's, and the others, as they are."""
+    lines: list[str] = []
+    for each in text.splitlines():
+        indent = len(each) - len(each.lstrip())
+        if len(each) <= _WIDTH or indent >= 4 or each.lstrip().startswith('File "'):
+            lines.append(each)
+        else:
+            below = " " * (indent + 2)
+            lines += textwrap.wrap(
+                each, _WIDTH, break_long_words=False, break_on_hyphens=False, subsequent_indent=below
+            )
+    return "\n".join(lines)
 
 
 def _fenced(text: str, language: str = "text") -> str:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import yaml
 
-from sandbox import stack
+from sandbox import faults, lifecycle, stack
 from sandbox.instance import CHECKOUT
-from tests.pr_demo.scenarios import DEPLOYED, FIRST, RESTORED, SECOND, UNREACHABLE, Edit, Scenario, section
+from tests.pr_demo.scenarios import AWAY, DEPLOYED, FIRST, RESTORED, SECOND, Edit, Scenario, section
 from tests.sandbox.operator import Operator
 
 STREAMING = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "1"}
@@ -71,6 +71,11 @@ class Demo:
         self._deploy(section("database", generations=RESTORED))
         report("deployed the restored generation")
         yield from self._all(SECOND)
+        faults.kill(self.operator.instance, "kube-apiserver")
+        try:
+            yield from self._all(AWAY)
+        finally:
+            lifecycle.up(self.operator.instance, report)
 
     def _deploy(self, edit: Edit) -> None:
         self.operator.configure(edit)
@@ -95,7 +100,7 @@ class Demo:
                     "local",
                 ],
                 cwd=project,
-                env={**self.operator.environment, **STREAMING, **self._environment(scenario)},
+                env={**self.operator.environment, **STREAMING, **scenario.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
@@ -148,16 +153,6 @@ class Demo:
                 capture_output=True,
             )
         return project
-
-    def _environment(self, scenario: Scenario) -> dict[str, str]:
-        given = dict(scenario.environment)
-        if given.get("KUBECONFIG") == UNREACHABLE:
-            own = Path(self.operator.environment["KUBECONFIG"]).read_text()
-            path = self.scratch / "unreachable.kubeconfig"
-            # Port 1 is nobody's.
-            path.write_text(re.sub(r"(server: https://[^:]+):\d+", r"\1:1", own))
-            given["KUBECONFIG"] = str(path)
-        return given
 
     @staticmethod
     def _policies(project: Path, into: Path) -> int:

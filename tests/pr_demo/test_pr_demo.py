@@ -16,12 +16,12 @@ from sandbox.instance import CHECKOUT
 from sandbox.progress import Progress
 from tests.faults.secrets_search import Sought
 from tests.pr_demo.demo import Demo, Outcome, true_secrets
-from tests.pr_demo.scenarios import FIRST, SECOND
+from tests.pr_demo.scenarios import AWAY, FIRST, SECOND
 from tests.sandbox.conftest import own
 from tests.sandbox.operator import Operator
 
 COMMENTS = CHECKOUT / "docs" / "pr-demo"
-SCENARIOS = {**FIRST, **SECOND}
+SCENARIOS = {**FIRST, **SECOND, **AWAY}
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +44,10 @@ def test_the_comment_is_the_committed_one(demo, name):
     outcome = demo[1][name]
     assert outcome.comment == (COMMENTS / f"{name}.md").read_text()
     assert (outcome.code, outcome.policies) == (SCENARIOS[name].code, SCENARIOS[name].policies)
+
+
+def test_a_cluster_that_is_away_is_told_of(demo):
+    assert "configured Kubernetes cluster is unreachable" in demo[1]["cluster-unreachable"].comment
 
 
 def test_no_comment_has_a_secret_of_the_stack_in_it(demo):
