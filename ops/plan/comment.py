@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ MARKER = "<!-- meetinity-data: the plan of this pull request -->"
 LIMIT = 65_536
 _LONGEST_VALUE = 80
 _LONGEST_ERROR = 4_000
+_WIDTH = 100  # of a code block's lines: GitHub does not wrap them, and shows about so many
 _WAIVERS = "policies/plan-waivers.yaml"
 
 
@@ -141,7 +143,7 @@ def _section(plan: StackPlan, detail: int, redact: Redact) -> _Section:
     must = [f"### {plan.icon} {plan.name}: {_verdict(plan)}\n\n", _counts(plan.preview)]
     parts: list[_Part] = []
     if plan.failed:
-        must.append(_failure(plan))
+        must.append(_failure(plan, redact))
     if plan.verdict:
         must.append(_findings("Refused", plan.verdict.refused, detail))
         must.append(_findings("Waived", plan.verdict.waived, detail))
@@ -211,16 +213,31 @@ def _counts(preview: Preview | None) -> str:
     return f"| {head} |\n|{' --: |' * len(counts)}\n| {' | '.join(map(str, counts.values()))} |\n\n"
 
 
-def _failure(plan: StackPlan) -> str:
+def _failure(plan: StackPlan, redact: Redact) -> str:
     said = [*plan.verdict.failed] if plan.verdict else []
     if plan.failure and not said:
         said.append(plan.failure.strip())
-    text = "\n\n".join(said)
+    text = redact("\n\n".join(said))  # before it is cut or broken: half a secret is not known again
     if len(text) > _LONGEST_ERROR:
         half = _LONGEST_ERROR // 2
         text = f"{text[:half]}\n… {len(text) - _LONGEST_ERROR} characters …\n{text[-half:]}"
     listed = " What it lists below may be a part." if plan.preview and plan.preview.changed else ""
-    return f"**The preview failed.**{listed}\n\n{_fenced(text or 'It gave no reason.')}\n"
+    return f"**The preview failed.**{listed}\n\n{_fenced(_wrapped(text) or 'It gave no reason.')}\n"
+
+
+def _wrapped(text: str) -> str:
+    """Long lines broken between words; a traceback's, and the others, as they are."""
+    lines: list[str] = []
+    for each in text.splitlines():
+        indent = len(each) - len(each.lstrip())
+        if len(each) <= _WIDTH or indent >= 4 or each.lstrip().startswith('File "'):
+            lines.append(each)
+        else:
+            below = " " * (indent + 2)
+            lines += textwrap.wrap(
+                each, _WIDTH, break_long_words=False, break_on_hyphens=False, subsequent_indent=below
+            )
+    return "\n".join(lines)
 
 
 def _fenced(text: str, language: str = "text") -> str:

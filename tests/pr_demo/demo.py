@@ -17,9 +17,9 @@ from pathlib import Path
 
 import yaml
 
-from sandbox import stack
+from sandbox import faults, lifecycle, stack
 from sandbox.instance import CHECKOUT
-from tests.pr_demo.scenarios import DEPLOYED, FIRST, RESTORED, SECOND, UNREACHABLE, Edit, Scenario, section
+from tests.pr_demo.scenarios import AWAY, DEPLOYED, FIRST, RESTORED, SECOND, Edit, Scenario, section
 from tests.sandbox.operator import Operator
 
 STREAMING = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "1"}
@@ -49,6 +49,9 @@ class Outcome:
     """What a pull request got."""
 
     code: int
+    """Of `plan check`."""
+    policies: int
+    """Of `make policy`."""
     comment: str
     raw: str
     """The comment as it would be posted, noise and all."""
@@ -68,6 +71,11 @@ class Demo:
         self._deploy(section("database", generations=RESTORED))
         report("deployed the restored generation")
         yield from self._all(SECOND)
+        faults.kill(self.operator.instance, "kube-apiserver")
+        try:
+            yield from self._all(AWAY)
+        finally:
+            lifecycle.up(self.operator.instance, report)
 
     def _deploy(self, edit: Edit) -> None:
         self.operator.configure(edit)
@@ -92,21 +100,21 @@ class Demo:
                     "local",
                 ],
                 cwd=project,
-                env={**self.operator.environment, **STREAMING, **self._environment(scenario)},
+                env={**self.operator.environment, **STREAMING, **scenario.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
                 check=False,
                 timeout=300,
             )
-        self._policies(project, where.with_suffix(".policies.json"))
+        policies = self._policies(project, where.with_suffix(".policies.json"))
         waivers = project / "waivers.yaml"
         until = (datetime.now(UTC) + timedelta(days=7)).date().isoformat()
         waivers.write_text(json.dumps({"waivers": [{**each, "until": until} for each in scenario.waivers]}))
         checked = _ops(project, "check", str(where), "--waivers", str(waivers))
         told = _ops(project, "comment", str(where), "--waivers", str(waivers))
         assert told.returncode == 0, told.stderr
-        return Outcome(checked.returncode, without_noise(told.stdout), told.stdout)
+        return Outcome(checked.returncode, policies, without_noise(told.stdout), told.stdout)
 
     def _project(self, name: str, scenario: Scenario) -> Path:
         """The operator's own project, copied: its backend is named by the environment."""
@@ -146,18 +154,8 @@ class Demo:
             )
         return project
 
-    def _environment(self, scenario: Scenario) -> dict[str, str]:
-        given = dict(scenario.environment)
-        if given.get("KUBECONFIG") == UNREACHABLE:
-            own = Path(self.operator.environment["KUBECONFIG"]).read_text()
-            path = self.scratch / "unreachable.kubeconfig"
-            # Port 1 is nobody's.
-            path.write_text(re.sub(r"(server: https://[^:]+):\d+", r"\1:1", own))
-            given["KUBECONFIG"] = str(path)
-        return given
-
     @staticmethod
-    def _policies(project: Path, into: Path) -> None:
+    def _policies(project: Path, into: Path) -> int:
         done = subprocess.run(
             [
                 sys.executable,
@@ -177,6 +175,7 @@ class Demo:
         assert done.returncode in (0, 1, 2), done.stderr
         if done.returncode < 2:
             into.write_text(done.stdout)
+        return done.returncode
 
 
 class _Edited:

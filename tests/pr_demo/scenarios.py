@@ -64,9 +64,9 @@ class Scenario:
     environment: Mapping[str, str] = field(default_factory=dict)
     program: str = ""
     """Another program in the place of ours."""
+    policies: int = 0
+    """The exit code of `make policy`."""
 
-
-UNREACHABLE = "the control plane's address with nobody behind it"
 
 FIRST: Mapping[str, Scenario] = {
     "no-change": Scenario("A comment in the README", 0),
@@ -76,37 +76,37 @@ FIRST: Mapping[str, Scenario] = {
     "engine-major": Scenario(
         "The next major version", 3, section("database", engineVersion="17.11", allowMajorVersionUpgrade=True)
     ),
-    "retention-shrink": Scenario("Backups for three days", 3, section("database", backupRetentionPeriod=3)),
+    "retention-shrink": Scenario("Backups for three days", 3, section("database", backupRetentionPeriod=3), policies=1),
     "retention-waived": Scenario(
-        "Backups for three days, agreed",
+        "Backups for three days, waived at the plan gate alone",
         0,
         section("database", backupRetentionPeriod=3),
         waivers=(
             {"urn": CLUSTER, "kind": "retention-shrinks", "owner": "data-ops", "reason": "agreed, storage costs"},
         ),
+        policies=1,
     ),
-    "insights-off": Scenario("No Performance Insights", 3, section("database", performanceInsightsEnabled=False)),
-    "unprotect": Scenario("No deletion protection", 3, section("database", deletionProtection=False)),
+    "insights-off": Scenario(
+        "No Performance Insights", 3, section("database", performanceInsightsEnabled=False), policies=1
+    ),
+    "unprotect": Scenario("No deletion protection", 3, section("database", deletionProtection=False), policies=1),
     "rename": Scenario("Another name for the database", 1, section("database", name="pg")),
     "rename-acknowledged": Scenario(
         "Another name, acknowledged", 3, both(section("database", name="pg"), acknowledged("database.name"))
     ),
-    "fewer-instances": Scenario("One instance less", 3, section("database", instanceCount=1)),
+    "fewer-instances": Scenario("One instance less", 3, section("database", instanceCount=1), policies=1),
     "redis-node-type": Scenario("Larger Redis nodes", 0, section("redis", nodeType="cache.t4g.small")),
     "restore-generation": Scenario("A restore beside the live store", 0, section("database", generations=RESTORED)),
     "migration": Scenario("A new migration", 0, migrated),
     "secret-rotation": Scenario("A new master password", 3, secret="database.masterPassword"),
-    "broken-configuration": Scenario("A key that there is not", 1, section("database", colour="red")),
+    "broken-configuration": Scenario("A key that there is not", 1, section("database", colour="red"), policies=2),
     "broken-program": Scenario(
         "A program that fails and tells too much",
         1,
         program='raise RuntimeError("cannot connect to postgresql://meetinity_app:correct-horse-battery@db/meetinity")\n',
     ),
     "policy-violation": Scenario(
-        "The database open to the world", 0, section("database", allowedCidrBlocks=["0.0.0.0/0"])
-    ),
-    "cluster-unreachable": Scenario(
-        "A new migration while the cluster is away", 0, migrated, environment={"KUBECONFIG": UNREACHABLE}
+        "The database open to the world", 0, section("database", allowedCidrBlocks=["0.0.0.0/0"]), policies=1
     ),
     "no-preview": Scenario(
         "A stack that cannot be opened", 1, environment={"PULUMI_CONFIG_PASSPHRASE": "not-this-one"}
@@ -121,4 +121,9 @@ SECOND: Mapping[str, Scenario] = {
         1,
         section("database", generations={"r1": {}}, serving="r1"),
     ),
+}
+
+# While the API server is gone.
+AWAY: Mapping[str, Scenario] = {
+    "cluster-unreachable": Scenario("A new migration while the cluster is away", 0, migrated),
 }

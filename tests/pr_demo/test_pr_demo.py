@@ -16,12 +16,12 @@ from sandbox.instance import CHECKOUT
 from sandbox.progress import Progress
 from tests.faults.secrets_search import Sought
 from tests.pr_demo.demo import Demo, Outcome, true_secrets
-from tests.pr_demo.scenarios import FIRST, SECOND
+from tests.pr_demo.scenarios import AWAY, FIRST, SECOND
 from tests.sandbox.conftest import own
 from tests.sandbox.operator import Operator
 
 COMMENTS = CHECKOUT / "docs" / "pr-demo"
-SCENARIOS = {**FIRST, **SECOND}
+SCENARIOS = {**FIRST, **SECOND, **AWAY}
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def demo(tmp_path_factory) -> Iterator[tuple[Demo, dict[str, Outcome]]]:
         made = Demo(operator, tmp_path_factory.mktemp("pr-demo"))
         outcomes = {}
         for name, outcome in made.run(print):
-            print(f"{name}: exit {outcome.code}, {len(outcome.raw)} characters", flush=True)
+            print(f"{name}: exit {outcome.code} and {outcome.policies}, {len(outcome.raw)} characters", flush=True)
             outcomes[name] = outcome
             if os.environ.get("PR_DEMO") == "write":
                 (COMMENTS / f"{name}.md").write_text(outcome.comment)
@@ -43,7 +43,11 @@ def demo(tmp_path_factory) -> Iterator[tuple[Demo, dict[str, Outcome]]]:
 def test_the_comment_is_the_committed_one(demo, name):
     outcome = demo[1][name]
     assert outcome.comment == (COMMENTS / f"{name}.md").read_text()
-    assert outcome.code == SCENARIOS[name].code
+    assert (outcome.code, outcome.policies) == (SCENARIOS[name].code, SCENARIOS[name].policies)
+
+
+def test_a_cluster_that_is_away_is_told_of(demo):
+    assert "configured Kubernetes cluster is unreachable" in demo[1]["cluster-unreachable"].comment
 
 
 def test_no_comment_has_a_secret_of_the_stack_in_it(demo):
@@ -59,4 +63,4 @@ def test_no_committed_comment_is_without_its_scenario():
     assert {path.stem for path in COMMENTS.glob("*.md")} - {"README"} == set(SCENARIOS)
     index = Path(COMMENTS / "README.md").read_text()
     for name, scenario in SCENARIOS.items():
-        assert f"| [{scenario.title}]({name}.md) | {scenario.code} |" in index
+        assert f"| [{scenario.title}]({name}.md) | {scenario.code} | {scenario.policies} |" in index

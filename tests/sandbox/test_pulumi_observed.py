@@ -403,8 +403,11 @@ def test_unreachable_cluster(stack: Stack) -> None:
     near, far = stack.provider["kubeconfig"], stack.provider["kubeconfig"].replace(server, "https://127.0.0.1:9")
     stack.provider["kubeconfig"] = far
     secret(stack, "far", url="b")
-    assert re.search(r"Secret +x +update", stack.preview())
     unreachable = "configured Kubernetes cluster is unreachable: unable to load schema information from the API server"
+    seen = stack.preview()
+    assert re.search(r"Secret +x +update", seen)
+    assert f"warning: {unreachable}" in seen
+    assert re.search(r"Stack +observed-\w+ +1 warning\n", seen), seen
     output = stack.up(fails=True)
     assert re.search(re.escape(f'error: {unreachable}: Get "https://127.0.0.1:9/') + ".*connection refused", output)
     assert "PULUMI_K8S_DELETE_UNREACHABLE" in stack.run("refresh", "--yes", fails=True)

@@ -90,6 +90,23 @@ def test_a_failed_preview_tells_why_and_what_it_may_have_left_out():
     assert "no stack named 'prod' found" in none
 
 
+def test_no_part_of_a_secret_is_left_where_the_reason_is_cut_or_broken():
+    secret = "correct horse battery staple"
+    for before in (80, 1_990):
+        failed = StackPlan("prod", failure=f"{'a ' * (before // 2)}{secret}{' b' * 4_000}")
+        assert "horse" not in comment([failed], redactor([secret]))
+        assert "battery" not in comment([failed], redactor([secret]))
+
+
+def test_why_a_preview_failed_can_be_read_without_scrolling():
+    told = "error: " + "the guard refuses this, and says at length why " * 8
+    text = said(plan(step("delete"), diagnostics=(("error", f"{told}\nurn:{'x' * 150}"),)))
+    assert told not in text
+    assert " ".join(told.removeprefix("error: ").split()) in " ".join(text.split())
+    assert "x" * 150 in text, "a word stays whole"
+    assert max(len(each) for each in text.splitlines() if "guard refuses" in each) <= 100
+
+
 def test_a_long_failure_keeps_both_its_ends():
     text = said(StackPlan("prod", failure="first" + "x" * 100_000 + "last"))
     assert "first" in text

@@ -1,13 +1,13 @@
 #!/bin/sh
 # build.sh DIRECTORY: the Kubernetes provider. Its program embeds two files that its repository makes from others before a
-# build, and the module comes without: they are made here, in a copy, which is also taught what releases since 4.30 do:
-# not to take over an object that exists already.
+# build, and the module comes without: they are made here, in a copy, which is also taught what later releases do: to warn
+# of a cluster that cannot be reached, and not to take over an object that exists already.
 set -eu
 provider=github.com/pulumi/pulumi-kubernetes/provider/v4
 module=$(go list -mod=readonly -m -f '{{.Dir}}' $provider)
 version=$(go list -mod=readonly -m -f '{{.Version}}' $provider)
 announced=4.34.2 # what the SDK asks for in requirements.txt; the engine warns of less
-patch=$PWD/existing-objects.patch
+patch=$PWD/later-releases.patch
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp go.mod go.sum "$copy"
