@@ -335,7 +335,9 @@ def test_gitlabs_example_does_the_same_with_a_digest_by_hand(flow, deployed):
 def test_the_offline_part_is_what_ci_runs_and_all_that_a_fork_gets():
     document = yaml.safe_load((WORKFLOWS / "preview.yml").read_text())
     steps = [step["run"] for job in ("offline", "sandbox") for step in document["jobs"][job]["steps"] if "run" in step]
-    assert steps == ["make lint", "make policies", "make test-offline", "make test-sandbox"]
+    assert steps == ["make lint", "make policies", "make test-offline", 'make "$SUITE"']
+    suites = document["jobs"]["sandbox"]["strategy"]["matrix"]["suite"]
+    assert suites == ["test-sandbox", "test-faults", "pr-demo"], "`make test`, and what takes too long for it"
     run = (CHECKOUT / ".ci/run").read_text()
     assert re.search(r"^make lint\nmake policies\nmake test$", run, re.MULTILINE)
     assert re.search(r"^test: test-offline test-sandbox ", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
