@@ -180,7 +180,8 @@ def lost_of_cluster(identifier: str, moment: datetime) -> list[Lost]:
     found = [
         Lost(f"snapshot {each['DBClusterSnapshotIdentifier']} of {_iso(each['SnapshotCreateTime'])}", taken)
         for each in snapshots
-        if (taken := each["SnapshotCreateTime"]) < moment
+        # One that is being made has none yet.
+        if (taken := each.get("SnapshotCreateTime", moment)) < moment
     ]
     earliest = cluster.get("EarliestRestorableTime")
     if earliest and earliest < moment:
@@ -206,7 +207,8 @@ def lost_of_group(identifier: str, moment: datetime) -> list[Lost]:
     return [
         Lost(f"snapshot {each['SnapshotName']} of {_iso(taken)}", taken)
         for each in snapshots
-        if (taken := min((node["SnapshotCreateTime"] for node in each["NodeSnapshots"]), default=moment)) < moment
+        if (taken := min((node.get("SnapshotCreateTime", moment) for node in each["NodeSnapshots"]), default=moment))
+        < moment
     ]
 
 

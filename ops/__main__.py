@@ -65,6 +65,10 @@ class _Commands(click.Group):
         except errors.OpsError as error:
             click.echo(f"ops: {error}", err=True)
             ctx.exit(error.exit_code)
+        except click.Abort as error:
+            # A question that was broken off, had nobody to answer it, or was answered by no.
+            click.echo("\nops: not confirmed, nothing was done; without a terminal say --yes or --confirm", err=True)
+            ctx.exit(errors.INTERRUPTED if isinstance(error.__context__, KeyboardInterrupt) else errors.FAILED)
         except KeyboardInterrupt:
             click.echo("ops: interrupted; nothing that AWS has begun was undone", err=True)
             ctx.exit(errors.INTERRUPTED)

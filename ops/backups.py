@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.console import RenderableType
 
-from ops.aws import client
+from ops.described import described, first_node
 from ops.errors import FoundError
 from ops.options import pass_stack, with_json
 from ops.recovery_points import RecoveryPoint, Window, recovery_points, window_of
@@ -103,36 +103,39 @@ def points_table(title: str, points: Sequence[dict[str, Any]]) -> RenderableType
 def _coverage(
     generation: Generation, points: Sequence[RecoveryPoint], floor_days: int, now: datetime
 ) -> dict[str, Any]:
-    aws = client("rds" if generation.store == DATABASE else "elasticache", generation.region)
-    window: Window | None = None
-    if generation.store == DATABASE:
-        (found,) = aws.describe_db_clusters(DBClusterIdentifier=generation.identifier)["DBClusters"]
-        retention, created, window = found["BackupRetentionPeriod"], found["ClusterCreateTime"], window_of(found)
-    else:
-        (found,) = aws.describe_replication_groups(ReplicationGroupId=generation.identifier)["ReplicationGroups"]
-        node = aws.describe_cache_clusters(CacheClusterId=found["MemberClusters"][0])["CacheClusters"][0]
-        retention, created = found["SnapshotRetentionLimit"], node["CacheClusterCreateTime"]
-    taken = [each.taken_at for each in points if each.source == generation.identifier and each.usable and each.taken_at]
-    return {
+    found = described(generation)
+    covered = {
         "store": generation.store,
         "generation": generation.key,
         "serving": generation.serving,
         "identifier": generation.identifier,
-        "retentionDays": retention,
+        "retentionDays": None,
         "floorDays": floor_days,
+        "restorable": None,
+        "gaps": [f"{generation.identifier} is missing in AWS"],
+    }
+    if found is None:
+        return covered
+    window: Window | None = None
+    if generation.store == DATABASE:
+        retention, created, window = found["BackupRetentionPeriod"], found["ClusterCreateTime"], window_of(found)
+    else:
+        retention = found["SnapshotRetentionLimit"]
+        created = first_node(generation, found)["CacheClusterCreateTime"]
+    taken = [each.taken_at for each in points if each.source == generation.identifier and each.usable and each.taken_at]
+    missing = gaps(
+        continuous=generation.store == DATABASE,
+        retention_days=retention,
+        floor_days=floor_days,
+        created_at=created,
+        taken_at=taken,
+        window=window,
+        now=now,
+    )
+    return covered | {
+        "retentionDays": retention,
         "restorable": {"from": moment(window.earliest), "to": moment(window.latest)} if window else None,
-        "gaps": [
-            f"{generation.identifier} {gap}"
-            for gap in gaps(
-                continuous=generation.store == DATABASE,
-                retention_days=retention,
-                floor_days=floor_days,
-                created_at=created,
-                taken_at=taken,
-                window=window,
-                now=now,
-            )
-        ],
+        "gaps": [f"{generation.identifier} {gap}" for gap in missing],
     }
 
 
@@ -175,9 +178,9 @@ def _tables(document: dict[str, Any]) -> Iterator[RenderableType]:
                 each["store"],
                 f"{each['generation']}{' (serves)' if each['serving'] else ''}",
                 each["identifier"],
-                f"{each['retentionDays']} days",
+                f"{each['retentionDays']} days" if each["retentionDays"] is not None else None,
                 f"{each['floorDays']} days",
-                between(each["restorable"]) or "snapshots only",
+                between(each["restorable"]) or ("snapshots only" if each["store"] != DATABASE else None),
                 "; ".join(each["gaps"]) or "none",
             )
             for each in document["stores"]

@@ -11,24 +11,26 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
+from botocore.exceptions import ClientError
 
-from ops.aws import client
+from ops.aws import client, code_of, explained
+from ops.described import described
 from ops.errors import FoundError, OpsError
 from ops.options import pass_stack, with_json
-from ops.recovery_points import recovery_points, restorable_window
-from ops.restore import make_plan
+from ops.recovery_points import recovery_points, window_of
+from ops.restore import DRILL, is_protected, make_plan
 from ops.stack import DATABASE, STORES, Generation, Stack
 from ops.stack_file import StackFile
 from ops.terminal import say, show, span, table
 from ops.verify import compare
 
-KEY = "drill"
+FAILED = "failed"
 NAMESPACE = "Meetinity/Data"
 
 
@@ -51,7 +53,7 @@ def drill(
     if not yes:
         click.confirm(f"Restore and delete a temporary generation in stack {stack.name}?", abort=True, err=True)
     with _alone(stack):
-        results = [_drill(stack, store, metrics=not no_metrics) for store in dict.fromkeys(stores or STORES)]
+        results = [_attempt(stack, store) for store in dict.fromkeys(stores or STORES)]
     document = {"stack": stack.name, "environment": stack.environment, "drills": results}
     if report:
         report.write_text(json.dumps(document, indent=2) + "\n")
@@ -59,16 +61,24 @@ def drill(
         (
             each["store"],
             each["outcome"],
-            span(timedelta(seconds=each["recoveryTimeSeconds"])),
-            span(timedelta(seconds=each["recoveryPointSeconds"])),
+            *(_span(each[figure]) for figure in ("recoveryTimeSeconds", "recoveryPointSeconds")),
             "; ".join(each["wrong"]) or "none",
         )
         for each in results
     ]
     columns = ("store", "outcome", "recovery time", "recovery point", "differences")
     show(document, [table(f"Drill of stack {stack.name}", columns, rows)], as_json=as_json)
+    if not no_metrics:
+        for each in results:
+            _write_metrics(stack, each)
+    if failed := [f"{each['store']}: {'; '.join(each['wrong'])}" for each in results if each["outcome"] == FAILED]:
+        raise OpsError(f"the drill failed: {' '.join(failed)}")
     if wrong := [f"{each['store']}: {'; '.join(each['wrong'])}" for each in results if each["wrong"]]:
         raise FoundError(f"the drill restored something else than the source has: {' '.join(wrong)}")
+
+
+def _span(seconds: float | None) -> str | None:
+    return None if seconds is None else span(timedelta(seconds=seconds))
 
 
 @contextlib.contextmanager
@@ -87,37 +97,46 @@ def _alone(stack: Stack) -> Iterator[None]:
         os.close(directory)
 
 
-def _drill(stack: Stack, store: str, *, metrics: bool) -> dict[str, Any]:
+def _attempt(stack: Stack, store: str) -> dict[str, Any]:
+    """The drill of one store; one that fails is a result like any other, so that the next is drilled, too."""
+    result = {
+        "store": store,
+        "outcome": FAILED,
+        "startedAt": datetime.now(UTC).isoformat(timespec="seconds"),
+        "from": None,
+        "recoveryTimeSeconds": None,
+        "recoveryPointSeconds": None,
+    }
+    try:
+        with explained():
+            return result | _drill(stack, store)
+    except OpsError as error:
+        return {**result, "wrong": [str(error)]}
+
+
+def _drill(stack: Stack, store: str) -> dict[str, Any]:
     """Raises OpsError when the restore fails; the temporary generation is then taken down as well."""
     _take_down(stack, store)  # what a drill that was killed left behind
     stack = stack.again()
     source = stack.generation(store)
-    made = make_plan(stack, store=store, latest=True, key=KEY)
+    made = make_plan(stack, store=store, latest=True, drill=True)
     started, clock = datetime.now(UTC), time.monotonic()
     behind = started - _newest_point(stack, source)
-    outcome, wrong = "failed", ["it did not come up"]
     file = StackFile(stack)
     # Unprotected from the beginning: it is made to be deleted.
     standing = [each.key for each in stack.generations(store)]
-    file.add_generation(store, KEY, {**made.entry, "retiring": True}, standing)
+    file.add_generation(store, DRILL, {**made.entry, "retiring": True}, standing)
     file.write()
     try:
         _up(stack, store)
-        restored = stack.again().generation(store, KEY)
+        restored = stack.again().generation(store, DRILL)
         wrong = compare(stack.again(), restored, source).wrong(exact=False)
-        outcome = "restored" if not wrong else "differs"
-    finally:
         took = time.monotonic() - clock
-        try:
-            if metrics:
-                _write_metrics(stack, store, took, behind.total_seconds(), succeeded=outcome == "restored")
-        finally:
-            file.undo()
-            _take_down(stack.again(), store)
+    finally:
+        file.undo()
+        _take_down(stack.again(), store)
     return {
-        "store": store,
-        "outcome": outcome,
-        "startedAt": started.isoformat(timespec="seconds"),
+        "outcome": "differs" if wrong else "restored",
         "from": made.point,
         "recoveryTimeSeconds": round(took, 1),
         "recoveryPointSeconds": round(behind.total_seconds(), 1),
@@ -127,34 +146,37 @@ def _drill(stack: Stack, store: str, *, metrics: bool) -> dict[str, Any]:
 
 def _newest_point(stack: Stack, source: Generation) -> datetime:
     """How far the restore can go: what was written later would be lost."""
-    if source.store == DATABASE:
-        window = restorable_window(source)
-        if window is not None:
-            return window.latest
-    taken = [each.taken_at for each in recovery_points(stack, source.store) if each.source == source.identifier]
-    return max(each for each in taken if each is not None)
+    if source.store == DATABASE and (window := window_of(described(source) or {})) is not None:
+        return window.latest
+    points = recovery_points(stack, source.store)
+    return max(each.taken_at for each in points if each.source == source.identifier and each.usable and each.taken_at)
 
 
 def _up(stack: Stack, store: str) -> None:
     """Only what belongs to the drill: nothing else that waits in the stack file is deployed by it."""
     say(f"pulumi up of the temporary {store} generation")
+    targets = [f"--target=**::{store}-{DRILL}{end}" for end in ("", "-*")]
     try:
-        stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive", "--target", f"**::{store}-{KEY}*")
+        stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive", *targets)
     except OpsError as error:
         advice = "`pulumi up` by hand says more; run the drill again to take its remains down"
         raise OpsError(f"{error}. {advice}") from error
 
 
 def _take_down(stack: Stack, store: str) -> None:
-    """Out of the stack file, out of AWS, and its final snapshot with it; nothing to do is fine."""
+    """Out of the stack file, out of AWS, and its final snapshot with it; nothing to do is fine.
+
+    Raises OpsError for a generation of that name that no drill made.
+    """
     file = StackFile(stack)
-    deployed = any(f"::{store}-{KEY}" in each["urn"] for each in stack.resources)
-    if KEY in file.generations(store):
-        file.remove_generation(store, KEY, [])
+    _check_made_by_a_drill(stack, file, store)
+    if DRILL in file.generations(store):
+        file.remove_generation(store, DRILL, [])
         file.write()
-    if not deployed:
+    names = [each["urn"].rpartition("::")[2] for each in stack.resources]
+    if not any(name == f"{store}-{DRILL}" or name.startswith(f"{store}-{DRILL}-") for name in names):
         return
-    identifier = f"{stack.base_name(store)}-{KEY}"
+    identifier = f"{stack.base_name(store)}-{DRILL}"
     try:
         _up(stack, store)
     except OpsError:
@@ -165,8 +187,22 @@ def _take_down(stack: Stack, store: str) -> None:
         _delete_automated_backups(stack, identifier)
     for point in recovery_points(stack, store):
         if point.name.startswith(f"{identifier}-final-"):
-            with contextlib.suppress(OpsError):
-                _delete_snapshot(stack, store, point.name)
+            _delete_snapshot(stack, store, point.name)
+
+
+def _check_made_by_a_drill(stack: Stack, file: StackFile, store: str) -> None:
+    """A drill's never serves and was never protected; what else has its name holds somebody's data."""
+    written = file.generations(store)
+    somebodys = DRILL in written and not (written[DRILL] or {}).get("retiring")
+    somebodys = somebodys or file.serving(store) == DRILL
+    for each in stack.generations(store):
+        if each.key == DRILL:
+            somebodys = somebodys or each.serving or is_protected(stack, each)
+    if somebodys:
+        raise OpsError(
+            f"generation {DRILL} of {store} was not made by a drill, which would delete it: restore it under another "
+            "name, promote that if it serves, and retire this one"
+        )
 
 
 def _delete_automated_backups(stack: Stack, identifier: str) -> None:
@@ -178,23 +214,32 @@ def _delete_automated_backups(stack: Stack, identifier: str) -> None:
 
 
 def _delete_snapshot(stack: Stack, store: str, name: str) -> None:
-    if store == DATABASE:
-        client("rds", stack.region).delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)
-    else:
-        client("elasticache", stack.region).delete_snapshot(SnapshotName=name)
+    try:
+        if store == DATABASE:
+            client("rds", stack.region).delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)
+        else:
+            client("elasticache", stack.region).delete_snapshot(SnapshotName=name)
+    except ClientError as error:
+        # The restore was drilled all the same; a snapshot that stays costs, so it is told.
+        say(f"snapshot {name} stays ({code_of(error)}): python -m ops snapshot delete {name}")
 
 
-def _write_metrics(stack: Stack, store: str, took: float, behind: float, *, succeeded: bool) -> None:
-    dimensions = [{"Name": "Environment", "Value": stack.environment}, {"Name": "Store", "Value": store}]
+def _write_metrics(stack: Stack, result: Mapping[str, Any]) -> None:
+    """One that failed has no times: only that it did not succeed."""
+    dimensions = [
+        {"Name": "Environment", "Value": stack.environment},
+        {"Name": "Store", "Value": result["store"]},
+    ]
     figures = (
-        ("DrillRecoveryTime", took, "Seconds"),
-        ("DrillRecoveryPoint", behind, "Seconds"),
-        ("DrillSucceeded", float(succeeded), "Count"),
+        ("DrillRecoveryTime", result["recoveryTimeSeconds"], "Seconds"),
+        ("DrillRecoveryPoint", result["recoveryPointSeconds"], "Seconds"),
+        ("DrillSucceeded", float(result["outcome"] == "restored"), "Count"),
     )
     client("cloudwatch", stack.region).put_metric_data(
         Namespace=NAMESPACE,
         MetricData=[
             {"MetricName": name, "Value": value, "Unit": unit, "Dimensions": dimensions}
             for name, value, unit in figures
+            if value is not None
         ],
     )

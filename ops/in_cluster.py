@@ -94,7 +94,7 @@ def run(stack: Stack, purpose: str, containers: Sequence[Container]) -> dict[str
                 state = "running" if status.ready else "starting"
                 return ("ended" if ended & {"Complete", "Failed"} else state), bool(ended & {"Complete", "Failed"})
 
-            wait_until(f"Job {namespace}/{name}", look, go_on="the same command", timeout=_TIMEOUT, every=2)
+            wait_until(f"Job {namespace}/{name}", look, then=_ENDED, timeout=_TIMEOUT, every=2)
             return _logs(core, namespace, name, containers)
         finally:
             with contextlib.suppress(client.ApiException):
@@ -103,6 +103,7 @@ def run(stack: Stack, purpose: str, containers: Sequence[Container]) -> dict[str
                 core.delete_namespaced_secret(name, namespace)
 
 
+_ENDED = "It is taken away, and has changed nothing: run the same command again"
 _TIMEOUT = timedelta(seconds=DEADLINE_SECONDS + 120)
 
 

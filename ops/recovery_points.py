@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ops.aws import client, code_of, if_allowed, pages
-from ops.stack import DATABASE, REDIS, Generation, Stack
+from ops.stack import DATABASE, REDIS, Stack
 
 AUTOMATED, MANUAL = "automated", "manual"
 # In a vault; the name begins so, whatever type RDS gives it.
@@ -52,7 +52,8 @@ def recovery_points(stack: Stack, store: str, notes: list[str] | None = None) ->
     """Newest first, with those of generations that the stack no longer has. `notes` gets what AWS would not tell."""
     notes = [] if notes is None else notes
     if store == DATABASE:
-        found = [*_database_points(stack, notes), *_retained_backups(stack, notes)]
+        retained = _retained(stack, notes)
+        found = [*_database_points(stack, retained, notes), *_retained_backups(stack, retained)]
     else:
         found = list(_redis_points(stack))
     return sorted(found, key=lambda each: (each.taken_at is None, each.taken_at or datetime.min), reverse=True)
@@ -67,15 +68,16 @@ def _generation_of(stack: Stack, store: str, source: str) -> str | None:
     return "retired" if source == base or source.startswith(f"{base}-") else None
 
 
-def _database_points(stack: Stack, notes: list[str]) -> Iterator[RecoveryPoint]:
+def _database_points(stack: Stack, retained: list[dict[str, Any]], notes: list[str]) -> Iterator[RecoveryPoint]:
     in_vaults = _in_vaults(stack, notes)
     snapshots = list(pages(stack.region, "rds", "describe_db_cluster_snapshots", "DBClusterSnapshots"))
     # RDS lists automated and manual ones; another type it tells of when asked by name.
     listed = {each["DBClusterSnapshotArn"] for each in snapshots}
     snapshots += [each for arn in in_vaults if arn not in listed and (each := _by_arn(stack, arn))]
-    clusters = {
-        each["DBClusterIdentifier"]: each
-        for each in pages(stack.region, "rds", "describe_db_clusters", "DBClusters")
+    # By the id that no later cluster of the same name has.
+    retention = {
+        each["DbClusterResourceId"]: each["BackupRetentionPeriod"]
+        for each in (*retained, *pages(stack.region, "rds", "describe_db_clusters", "DBClusters"))
         if _generation_of(stack, DATABASE, each["DBClusterIdentifier"])
     }
     for each in snapshots:
@@ -85,7 +87,7 @@ def _database_points(stack: Stack, notes: list[str]) -> Iterator[RecoveryPoint]:
             continue
         name, point = each["DBClusterSnapshotIdentifier"], in_vaults.get(each["DBClusterSnapshotArn"], {})
         kind = AWS_BACKUP if point or name.startswith(AWS_BACKUP_PREFIX) else each["SnapshotType"]
-        taken, kept = each.get("SnapshotCreateTime"), clusters.get(source, {}).get("BackupRetentionPeriod")
+        taken, kept = each.get("SnapshotCreateTime"), retention.get(each["DbClusterResourceId"])
         yield RecoveryPoint(
             store=DATABASE,
             generation=generation,
@@ -142,12 +144,18 @@ def _in_vaults(stack: Stack, notes: list[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _retained_backups(stack: Stack, notes: list[str]) -> Iterator[RecoveryPoint]:
+def _retained(stack: Stack, notes: list[str]) -> list[dict[str, Any]]:
+    """AWS's rows of the automated backups that outlived their cluster."""
+
     def ask() -> list[dict[str, Any]]:
         every = pages(stack.region, "rds", "describe_db_cluster_automated_backups", "DBClusterAutomatedBackups")
         return [each for each in every if each["Status"] == RETAINED]
 
-    for each in if_allowed("automated backups of deleted clusters", ask, notes) or []:
+    return if_allowed("automated backups of deleted clusters", ask, notes) or []
+
+
+def _retained_backups(stack: Stack, retained: list[dict[str, Any]]) -> Iterator[RecoveryPoint]:
+    for each in retained:
         generation = _generation_of(stack, DATABASE, each["DBClusterIdentifier"])
         if generation is None:
             continue
@@ -175,7 +183,8 @@ def _redis_points(stack: Stack) -> Iterator[RecoveryPoint]:
         if generation is None:
             continue
         kind = MANUAL if each["SnapshotSource"] == "manual" else AUTOMATED
-        taken = min((node["SnapshotCreateTime"] for node in each["NodeSnapshots"]), default=None)
+        # A snapshot that is being made has none yet.
+        taken = min((when for node in each["NodeSnapshots"] if (when := node.get("SnapshotCreateTime"))), default=None)
         kept = each.get("SnapshotRetentionLimit") if any(group.identifier == source for group in groups) else None
         yield RecoveryPoint(
             store=REDIS,
@@ -203,16 +212,10 @@ class Window:
         return self.earliest <= moment <= self.latest
 
 
-def restorable_window(generation: Generation) -> Window | None:
-    """None for Redis, which has snapshots only, and for a cluster that AWS gives no window for."""
-    if generation.store != DATABASE:
-        return None
-    (cluster,) = client("rds", generation.region).describe_db_clusters(DBClusterIdentifier=generation.identifier)[
-        "DBClusters"
-    ]
-    return window_of(cluster)
-
-
 def window_of(cluster: dict[str, Any]) -> Window | None:
+    """None where AWS gives none. In whole seconds, as it is shown and a stack file takes it: each can be asked for."""
     earliest, latest = cluster.get("EarliestRestorableTime"), cluster.get("LatestRestorableTime")
-    return Window(earliest, latest) if earliest and latest else None
+    if earliest is None or latest is None:
+        return None
+    up = timedelta(seconds=1) if earliest.microsecond else timedelta()
+    return Window(earliest.replace(microsecond=0) + up, latest.replace(microsecond=0))

@@ -5,28 +5,40 @@ Each step is an edit of the stack file, shown first, and a `pulumi up` that can 
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import click
-from botocore.exceptions import ClientError
 from rich.console import RenderableType
 from rich.text import Text
 
-from ops.aws import client, code_of
+from ops.described import described, first_node, named
 from ops.errors import OpsError
 from ops.options import pass_stack, store_argument, with_json
-from ops.recovery_points import RETAINED, RecoveryPoint, recovery_points, restorable_window
+from ops.recovery_points import RETAINED, RecoveryPoint, recovery_points, window_of
 from ops.snapshot import find
 from ops.stack import DATABASE, Generation, Stack
 from ops.stack_file import StackFile
 from ops.terminal import moment, say, show, table
 from ops.verify import verify
 
+# The key of the generation that a drill makes and takes down (ops/drill.py).
+DRILL = "drill"
 # What the settings allow (settings/store.py): the physical name carries it.
 _KEY = re.compile("[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?")
+_COMPONENTS = {"database": "meetinity:data:AuroraCluster", "redis": "meetinity:data:RedisReplicationGroup"}
+# Those of components/aurora.py: what a restore may leave as the source has it.
+NOT_RESTORED = (
+    "iamDatabaseAuthenticationEnabled",
+    "performanceInsightsEnabled",
+    "performanceInsightsRetentionPeriod",
+    "performanceInsightsKmsKeyId",
+    "databaseInsightsMode",
+)
 _CLUSTER_TYPES = {
     "database": ("aws:rds/cluster:Cluster", "clusterIdentifier"),
     "redis": ("aws:elasticache/replicationGroup:ReplicationGroup", "replicationGroupId"),
@@ -64,7 +76,7 @@ class Plan:
     def as_table(self) -> RenderableType:
         rows = [
             ("restores", f"{self.store} from {self.point}"),
-            ("into", f"generation {self.key}, {self.identifier}, beside {self.source}, which serves on"),
+            ("into", f"generation {self.key}, {self.identifier}, and nothing that serves is touched"),
             *(("note", note) for note in self.notes),
         ]
         return table("", ("", ""), rows)
@@ -106,26 +118,27 @@ def start(stack: Stack, /, *, yes: bool, as_json: bool, **what: Any) -> None:
     made = make_plan(stack, **what)
     file = StackFile(stack)
     _add(file, stack, made)
-    show(made.as_document(), [made.as_table()], as_json=as_json)
+    if not as_json:
+        show({}, [made.as_table()], as_json=False)
     again = " (twice if it warns)" if made.store == DATABASE else ""
-    _write(
-        file,
-        yes=yes,
-        then=f"pulumi up{again}, then: python -m ops restore verify {made.store} {made.key}",
-    )
+    then = f"pulumi up{again}, then: python -m ops restore verify {made.store} {made.key}"
+    _write(file, yes=yes, then=then, document=made.as_document() if as_json else None)
 
 
 def _add(file: StackFile, stack: Stack, made: Plan) -> None:
     file.add_generation(made.store, made.key, made.entry, [each.key for each in stack.generations(made.store)])
 
 
-def _write(file: StackFile, *, yes: bool, then: str) -> None:
-    """Show the edit, ask, write it, and say how to go on."""
-    say(file.diff())
+def _write(file: StackFile, *, yes: bool, then: str, document: dict[str, Any] | None) -> None:
+    """Show the edit, ask, write it, and say how to go on; with `document` also to a program, once it is done."""
+    diff = file.diff()
+    say(diff)
     if not yes and not click.confirm(f"Write this to {file.path.name}?", err=True):
         raise OpsError(f"{file.path.name} is as it was")
     file.write()
     say(f"{file.path.name} is written. Next: {then}")
+    if document is not None:
+        show({**document, "diff": diff, "next": then}, [], as_json=True)
 
 
 def make_plan(
@@ -138,6 +151,7 @@ def make_plan(
     clone: bool = False,
     source: str | None = None,
     key: str | None = None,
+    drill: bool = False,
 ) -> Plan:
     """Everything that can be known to go wrong is refused here, before anything is written.
 
@@ -148,7 +162,7 @@ def make_plan(
     if store != DATABASE and (at is not None or clone):
         raise OpsError("Redis is restored from snapshots alone: say --snapshot NAME or --latest")
     of = stack.generation(store, source)
-    key = _free_key(stack, store, key)
+    key = DRILL if drill else _free_key(stack, store, key)
     identifier = f"{stack.base_name(store)}-{key}"
     _refuse_taken(stack, store, identifier)
     notes: tuple[str, ...] = ()
@@ -162,6 +176,7 @@ def make_plan(
         entry: dict[str, Any] = {"restore": {"snapshot": name}}
         words = f"snapshot {name} of {moment(point.taken_at)}"
     elif clone:
+        _standing(of)
         entry, words = {"restore": {"generation": of.key, "clone": True}}, f"a clone of {of.identifier} as it is then"
     else:
         wanted = _check_moment(of, at)
@@ -179,7 +194,9 @@ def _free_key(stack: Stack, store: str, key: str | None) -> str:
             f"out with `python -m ops restore retire {store} {waiting[0]}`"
         )
     if key is None:
-        return next(free for number in range(1, 100) if (free := f"r{number}") not in deployed)
+        return _unused(stack, store)
+    if key == DRILL or key.startswith(f"{DRILL}-"):
+        raise OpsError(f"{key!r} is a name that `ops drill` takes, and takes down: say --as another")
     if not _KEY.fullmatch(key):
         raise OpsError(f"{key!r} is no key: at most 12 lower-case letters, digits and hyphens inside")
     if key in deployed | written:
@@ -187,17 +204,19 @@ def _free_key(stack: Stack, store: str, key: str | None) -> str:
     return key
 
 
+def _unused(stack: Stack, store: str) -> str:
+    """A key that none had before: the recovery points of its predecessor would pass for its own."""
+    base = stack.base_name(store)
+    names = {
+        *(each.identifier for each in stack.generations(store)),
+        *(e.source for e in recovery_points(stack, store)),
+    }
+    return next(key for number in itertools.count(1) if f"{base}-{(key := f'r{number}')}" not in names)
+
+
 def _refuse_taken(stack: Stack, store: str, identifier: str) -> None:
-    try:
-        if store == DATABASE:
-            client("rds", stack.region).describe_db_clusters(DBClusterIdentifier=identifier)
-        else:
-            client("elasticache", stack.region).describe_replication_groups(ReplicationGroupId=identifier)
-    except ClientError as error:
-        if code_of(error) in ("DBClusterNotFoundFault", "ReplicationGroupNotFoundFault"):
-            return
-        raise
-    raise OpsError(f"the name is taken: AWS has a {identifier} that this stack does not know; say --as another key")
+    if named(store, identifier, stack.region) is not None:
+        raise OpsError(f"the name is taken: AWS has a {identifier} that this stack does not know; say --as another key")
 
 
 def _newest(stack: Stack, of: Generation) -> RecoveryPoint:
@@ -213,47 +232,63 @@ def _version(text: str) -> list[int]:
 
 def _check_snapshot(stack: Stack, point: RecoveryPoint) -> tuple[str, ...]:
     """Notes on a snapshot that can be restored. Raises OpsError for one that cannot."""
-    serving = stack.generation(point.store)
     if point.kind == RETAINED:
         raise OpsError(
             f"{point.name} is what AWS retains of {point.source}, which was deleted, and no snapshot: restore from one "
-            'of its snapshots (`python -m ops backups`), or see docs/runbook.md, "A cluster that was deleted"'
+            'of its snapshots (`python -m ops backups`), or see docs/runbook.md, "A store that was deleted"'
         )
     if not point.usable:
         raise OpsError(f"snapshot {point.name} is {point.state}: `python -m ops snapshot wait {point.name}`")
+    serving = stack.generation(point.store)
+    recorded, version = _recorded_inputs(stack, serving), _running_version(serving)
     if point.store == DATABASE:
-        (running,) = client("rds", stack.region).describe_db_clusters(DBClusterIdentifier=serving.identifier)[
-            "DBClusters"
-        ]
-        version, setting = running["EngineVersion"], "database.engineVersion"
-        for member, key in (("MasterUsername", "masterUsername"),):
-            if point.details.get(member) != running[member]:
-                raise OpsError(
-                    f"snapshot {point.name} belongs to {key} {point.details.get(member)}, the stack has "
-                    f"{running[member]}: a restore keeps the snapshot's, and the next update would replace the cluster"
-                )
-        if not point.details.get("StorageEncrypted") and running.get("StorageEncrypted"):
-            raise OpsError(
-                f"snapshot {point.name} is not encrypted: copy it with a KMS key first "
-                "(aws rds copy-db-cluster-snapshot --kms-key-id …), and restore the copy"
-            )
-    else:
-        nodes = client("elasticache", stack.region).describe_cache_clusters()["CacheClusters"]
-        version = next(each["EngineVersion"] for each in nodes if each.get("ReplicationGroupId") == serving.identifier)
-        setting = "redis.engineVersion"
+        _check_database_snapshot(point, recorded["masterUsername"])
+    notes = []
+    if version is None:
+        version = recorded["engineVersion"]
+        notes.append(f"AWS has no {serving.identifier}: the snapshot is held against what the stack has recorded of it")
     theirs, ours = _version(point.engine_version), _version(version)
     if theirs > ours:
         raise OpsError(
             f"snapshot {point.name} is of version {point.engine_version}, newer than the stack's {version}: AWS never "
-            f"lowers a version; raise {setting} first"
+            f"lowers a version; raise {point.store}.engineVersion first"
         )
-    upgraded = f"the restore upgrades it from {point.engine_version} to {version}, which takes longer"
-    return (upgraded,) if theirs[0] < ours[0] else ()
+    if theirs[0] < ours[0]:
+        notes.append(f"the restore upgrades it from {point.engine_version} to {version}, which takes longer")
+    return tuple(notes)
+
+
+def _running_version(serving: Generation) -> str | None:
+    """None where AWS has the store no more."""
+    standing = described(serving)
+    if standing is None:
+        return None
+    return str((standing if serving.store == DATABASE else first_node(serving, standing))["EngineVersion"])
+
+
+def _check_database_snapshot(point: RecoveryPoint, user: str) -> None:
+    if point.details.get("MasterUsername") != user:
+        raise OpsError(
+            f"snapshot {point.name} belongs to masterUsername {point.details.get('MasterUsername')}, the stack has "
+            f"{user}: a restore keeps the snapshot's, and the next update would replace the cluster"
+        )
+    if not point.details.get("StorageEncrypted"):
+        raise OpsError(
+            f"snapshot {point.name} is not encrypted: copy it with a KMS key first "
+            "(aws rds copy-db-cluster-snapshot --kms-key-id …), and restore the copy"
+        )
+
+
+def _standing(of: Generation) -> dict[str, Any]:
+    """AWS's view of the source. Raises OpsError where AWS has none: what is left to restore from is a snapshot."""
+    if (found := described(of)) is None:
+        raise OpsError(f"AWS has no {of.identifier}: restore from a snapshot (`python -m ops backups` lists them)")
+    return found
 
 
 def _check_moment(of: Generation, at: str | None) -> str:
     """`latest`, or the moment as the stack file takes it. Raises OpsError for one outside the window."""
-    window = restorable_window(of)
+    window = window_of(_standing(of))
     if window is None:
         raise OpsError(f"{of.identifier} has no restorable window yet: restore from a snapshot")
     if at is None:
@@ -276,8 +311,9 @@ def _check_moment(of: Generation, at: str | None) -> str:
 @store_argument
 @click.argument("key")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@with_json
 @pass_stack
-def promote(stack: Stack, store: str, key: str, *, yes: bool) -> None:
+def promote(stack: Stack, store: str, key: str, *, yes: bool, as_json: bool) -> None:
     """Let generation KEY of STORE serve: `pulumi up` then moves the Secret and migrates."""
     generation = stack.generation(store, key)
     if generation.serving:
@@ -287,80 +323,122 @@ def promote(stack: Stack, store: str, key: str, *, yes: bool) -> None:
         raise OpsError(f"{generation} is taken out of the stack file, and goes with the next `pulumi up`")
     if (file.generations(store).get(key) or {}).get("retiring"):
         raise OpsError(f"{generation} is retiring: take `retiring` out of the stack file and run `pulumi up` first")
-    state = _state(generation)
+    standing = described(generation)
+    state = standing["Status"] if standing else "missing in AWS"
     if state != "available":
         raise OpsError(f"{generation} is {state}: it can serve once it is available")
+    _check_whole(stack, generation)
     old = stack.generation(store)
     file.serve(store, key)
-    _write(
-        file,
-        yes=yes,
-        then=f"pulumi up, roll the services (helm_values has the Secret's new checksum), and later: "
-        f"python -m ops restore retire {store} {old.key}",
+    # What the stack has and AWS does not cannot be updated: a refresh finds that out, and it is made anew, empty.
+    up = "pulumi up" if described(old) else f"pulumi up --refresh, which makes {old.identifier} anew and empty"
+    then = (
+        f"{up}, roll the services (helm_values has the Secret's new checksum), and later: "
+        f"python -m ops restore retire {store} {old.key}"
     )
+    document = {"store": store, "generation": key, "identifier": generation.identifier, "replaces": old.key}
+    _write(file, yes=yes, then=then, document=document if as_json else None)
 
 
-def _state(generation: Generation) -> str:
-    if generation.store == DATABASE:
-        answer = client("rds", generation.region).describe_db_clusters(DBClusterIdentifier=generation.identifier)
-        return str(answer["DBClusters"][0]["Status"])
-    elasticache = client("elasticache", generation.region)
-    answer = elasticache.describe_replication_groups(ReplicationGroupId=generation.identifier)
-    return str(answer["ReplicationGroups"][0]["Status"])
+def _check_whole(stack: Stack, generation: Generation) -> None:
+    """Raises OpsError while settings are still as the restore left them.
+
+    Of a store that serves they may wait for its maintenance window, and until then every preview shows them.
+    """
+    found = _recorded(stack, *_CLUSTER_TYPES[generation.store], generation.identifier)
+    if found is None or generation.store != DATABASE:
+        return
+    wanted, has = found["inputs"], found.get("outputs", {})
+    if left := [key for key in NOT_RESTORED if wanted.get(key) is not None and has.get(key) != wanted[key]]:
+        raise OpsError(f"{generation} still has of its source {', '.join(left)}: run `pulumi up` once more first")
 
 
 @restore.command()
 @store_argument
 @click.argument("key")
 @click.option("--confirm", metavar="NAME", help="The store's physical name, instead of being asked.")
+@with_json
 @pass_stack
-def retire(stack: Stack, store: str, key: str, confirm: str | None) -> None:
+def retire(stack: Stack, store: str, key: str, confirm: str | None, *, as_json: bool) -> None:
     """Take generation KEY of STORE out, in two steps: run it, `pulumi up`, and both once more.
 
     The first step lifts the protection, the second deletes the store, which leaves a final snapshot.
     """
     file = StackFile(stack)
-    deployed = {each.key: each for each in stack.generations(store)}
-    standing = list(deployed)
-    if key not in deployed:
-        if key not in file.generations(store):
-            stack.generation(store, key)  # says which there are
-        file.remove_generation(store, key, standing)
-        _write(file, yes=confirm is not None, then="nothing: it was never deployed")
-        return
-    generation = deployed[key]
+    standing = {each.key: each for each in stack.generations(store)}
+    if key not in standing and key not in file.generations(store):
+        stack.generation(store, key)  # says which there are
+    never_was = Generation(store, key, f"{stack.base_name(store)}-{key}", arn="", serving=False)
+    generation = standing.get(key, never_was)
+    _check_dispensable(file, generation)
+    if confirm not in (None, generation.identifier):
+        raise OpsError(f"{confirm!r} is not {generation.identifier}. Nothing was written")
+    if generation is not never_was and is_protected(stack, generation):
+        if (file.generations(store).get(key) or {}).get("retiring"):
+            raise OpsError(f"{generation} is retiring in the stack file: run `pulumi up`, then this once more")
+        file.retire(store, key, list(standing))
+        becomes = "unprotected"
+        then = f"pulumi up, which lifts its protection, then once more: python -m ops restore retire {store} {key}"
+    else:
+        _check_not_awaited(file, generation, standing)
+        file.remove_generation(store, key, list(standing))
+        becomes, then = "removed", "nothing: it was never deployed"
+        if generation is not never_was:
+            then = "pulumi up, which takes the final snapshot and deletes it"
+            confirm = confirm or _typed_name(generation)
+    document = {"store": store, "generation": key, "identifier": generation.identifier, "becomes": becomes}
+    _write(file, yes=confirm is not None, then=then, document=document if as_json else None)
+
+
+def _check_dispensable(file: StackFile, generation: Generation) -> None:
+    """Raises OpsError for a generation that serves, is about to, or is on its way out already."""
     if generation.serving:
         raise OpsError(f"{generation} serves: promote another generation first")
-    if file.serving(store) == key:
+    if file.serving(generation.store) == generation.key:
         raise OpsError(f"{generation} serves after the next `pulumi up`: promote another generation first")
-    if (written := file.generations(store)) and key not in written:
+    if (written := file.generations(generation.store)) and generation.key not in written:
         raise OpsError(f"{generation} is taken out of the stack file already: run `pulumi up`")
-    if is_protected(stack, generation):
-        if (written.get(key) or {}).get("retiring"):
-            raise OpsError(f"{generation} is retiring in the stack file: run `pulumi up`, then this once more")
-        file.retire(store, key, standing)
-        _write(
-            file,
-            yes=confirm is not None,
-            then=f"pulumi up, which lifts its protection, then once more: python -m ops restore retire {store} {key}",
-        )
-        return
-    if confirm is None:
-        say(f"{generation} will be deleted by the next `pulumi up`, and leaves a final snapshot.")
-        confirm = click.prompt("Type its name", err=True, default="")
-    if confirm != generation.identifier:
-        raise OpsError(f"{confirm!r} is not {generation.identifier}. Nothing was written")
-    file.remove_generation(store, key, standing)
-    _write(file, yes=True, then="pulumi up, which takes the final snapshot and deletes it")
+
+
+def _check_not_awaited(file: StackFile, generation: Generation, standing: Mapping[str, Generation]) -> None:
+    """Raises OpsError where a restore that has yet to happen names it as its source: it would come up empty."""
+    for waiting in file.restored_from(generation.store, generation.key):
+        if waiting not in standing:
+            raise OpsError(
+                f"generation {waiting} of {generation.store} is restored from {generation} by the next `pulumi up`: "
+                f"run that first, or take it out with `python -m ops restore retire {generation.store} {waiting}`"
+            )
+
+
+def _typed_name(generation: Generation) -> str:
+    say(f"{generation} will be deleted by the next `pulumi up`, and leaves a final snapshot.")
+    typed = str(click.prompt("Type its name", err=True, default=""))
+    if typed != generation.identifier:
+        raise OpsError(f"{typed!r} is not {generation.identifier}. Nothing was written")
+    return typed
 
 
 def is_protected(stack: Stack, generation: Generation) -> bool:
     """As the state has it: what the next update would be held to."""
-    type_, name = _CLUSTER_TYPES[generation.store]
+    found = _recorded(stack, *_CLUSTER_TYPES[generation.store], generation.identifier)
+    return bool(found and found.get("protect"))
+
+
+def _recorded(stack: Stack, type_: str, name: str, identifier: str) -> dict[str, Any] | None:
+    """The resource in the state with that physical name."""
     for each in stack.resources:
-        if each["type"] == type_ and each.get("inputs", {}).get(name) == generation.identifier:
-            return bool(each.get("protect"))
-    raise OpsError(f"the state of stack {stack.name} has no {generation.identifier}: run `pulumi refresh`")
+        if each["type"] == type_ and each.get("inputs", {}).get(name) == identifier:
+            return each
+    return None
+
+
+def _recorded_inputs(stack: Stack, generation: Generation) -> dict[str, Any]:
+    """What the guard compares (components/guards.py): unlike the store itself, its component outlives a refresh."""
+    component = _recorded(stack, _COMPONENTS[generation.store], "identifier", generation.identifier)
+    if component is None:
+        raise OpsError(f"the state of stack {stack.name} has no {generation}: run `pulumi up` once with this version")
+    inputs: dict[str, Any] = component["inputs"]
+    return inputs
 
 
 restore.add_command(verify)

@@ -151,7 +151,8 @@ def wait_for(stack: Stack, store: str, name: str) -> timedelta:
             raise OpsError(f"snapshot {name} is {state}: delete it and take another")
         return f"{state} {percent}%" if percent is not None and state != GOOD else state, state == GOOD
 
-    return wait_until(f"snapshot {name}", look, go_on=f"python -m ops snapshot wait {name}", timeout=TIMEOUT)
+    then = f"It goes on at AWS; wait on with: python -m ops snapshot wait {name}"
+    return wait_until(f"snapshot {name}", look, then=then, timeout=TIMEOUT)
 
 
 def _look(region: str, store: str, name: str) -> tuple[str, int | None]:

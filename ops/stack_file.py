@@ -71,6 +71,11 @@ class StackFile:
             if other and ((other.get("restore") or {}).get("generation")) == key:
                 del other["restore"]
 
+    def restored_from(self, store: str, key: str) -> list[str]:
+        """The generations that the file restores from generation `key`."""
+        found = self.generations(store).items()
+        return [name for name, each in found if ((each or {}).get("restore") or {}).get("generation") == key]
+
     def diff(self) -> str:
         after = self._text()
         lines = difflib.unified_diff(

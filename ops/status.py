@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-from botocore.exceptions import ClientError
 from rich.console import RenderableType
 
-from ops.aws import client, code_of, if_allowed
+from ops.aws import client, if_allowed
+from ops.described import described
 from ops.errors import FoundError
 from ops.options import pass_stack, with_json
 from ops.recovery_points import RETAINED, recovery_points, window_of
@@ -60,18 +60,15 @@ def report(stack: Stack) -> dict[str, Any]:
 
 
 def _described(generation: Generation, notes: list[str]) -> dict[str, Any]:
-    try:
-        return _database(generation, notes) if generation.store == DATABASE else _redis(generation, notes)
-    except ClientError as error:
-        if code_of(error) not in ("DBClusterNotFoundFault", "ReplicationGroupNotFoundFault"):
-            raise
-        notes.append(f"{generation}: the stack has it and AWS does not; `pulumi refresh` looks again")
+    found = described(generation)
+    if found is None:
+        notes.append(f'{generation}: the stack has it and AWS does not: docs/runbook.md, "A store that was deleted"')
         return {"state": MISSING, "members": [], "pendingMaintenance": []}
+    return (_database if generation.store == DATABASE else _redis)(generation, found, notes)
 
 
-def _database(generation: Generation, notes: list[str]) -> dict[str, Any]:
+def _database(generation: Generation, cluster: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     rds = client("rds", generation.region)
-    (cluster,) = rds.describe_db_clusters(DBClusterIdentifier=generation.identifier)["DBClusters"]
     instances = {
         each["DBInstanceIdentifier"]: each
         for each in rds.describe_db_instances(Filters=[{"Name": "db-cluster-id", "Values": [generation.identifier]}])[
@@ -143,9 +140,8 @@ def _waiting(modified: dict[str, Any]) -> list[str]:
     return [f"{name}: {key} waits for the window" for name, values in modified.items() for key in sorted(values or {})]
 
 
-def _redis(generation: Generation, notes: list[str]) -> dict[str, Any]:
+def _redis(generation: Generation, group: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     elasticache = client("elasticache", generation.region)
-    (group,) = elasticache.describe_replication_groups(ReplicationGroupId=generation.identifier)["ReplicationGroups"]
     nodes = {
         name: elasticache.describe_cache_clusters(CacheClusterId=name)["CacheClusters"][0]
         for name in group["MemberClusters"]

@@ -16,14 +16,14 @@ from rich.text import Text
 
 from ops.errors import OpsError, StoppedWaitingError
 
-# A pipe has no width: nothing is cut there.
+# Nothing is cut, and no name broken: a pipe has no width, and a terminal wraps lines by itself.
 UNLIMITED_WIDTH = 1000
 HEARTBEAT_SECONDS = 60.0
 
 
 def _console(*, stderr: bool) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else UNLIMITED_WIDTH, highlight=False)
+    live = stderr and sys.stderr.isatty()  # a line that is written again and again must fit
+    return Console(stderr=stderr, width=None if live else UNLIMITED_WIDTH, highlight=False)
 
 
 def say(message: str) -> None:
@@ -76,14 +76,14 @@ def wait_until(
     what: str,
     look: Callable[[], tuple[str, bool]],
     *,
-    go_on: str,
+    then: str,
     timeout: timedelta,
     every: float = 10.0,
 ) -> timedelta:
     """Ask `look` for a state and whether that is the end, until it is; returns the time it took.
 
     On a terminal the line lives; elsewhere it is a line for each new state, and one a minute.
-    `go_on` is the command that waits on, for whoever interrupts or runs out of time.
+    `then` is what becomes of it and how to go on, for whoever interrupts or runs out of time.
     """
     console, started, last, spoken = _console(stderr=True), time.monotonic(), "", 0.0
 
@@ -102,10 +102,8 @@ def wait_until(
                 if done:
                     break
                 if elapsed() > timeout:
-                    raise OpsError(
-                        f"{what} is still {state} after {span(elapsed())}. It goes on; wait on with: {go_on}"
-                    )
+                    raise OpsError(f"{what} is still {state} after {span(elapsed())}. {then}")
                 time.sleep(every)
     except KeyboardInterrupt:
-        raise StoppedWaitingError(f"stopped waiting for {what}. It goes on at AWS; wait on with: {go_on}") from None
+        raise StoppedWaitingError(f"stopped waiting for {what}. {then}") from None
     return elapsed()

@@ -105,11 +105,14 @@ class Report:
 
     def wrong(self, *, exact: bool) -> list[str]:
         """What a restore should have brought back. A table that is missing is structure; its rows are content."""
-        return [
+        found = [
             f"{each['kind']} {each['name']}: {each['restored'] or 'missing'} instead of {each['source'] or 'nothing'}"
             for each in self.differences
             if exact or each["kind"] in STRUCTURE or (each["kind"] == "table" and None in each.values())
         ]
+        # Rows and keys may have come since. All of them cannot, or hardly: then nothing was restored.
+        nothing = _holds(self.expected) and not _holds(self.facts)
+        return [*found, f"it holds nothing, and {self.source} does"] if nothing and not found else found
 
     def as_document(self) -> dict[str, Any]:
         return {
@@ -127,6 +130,15 @@ class Report:
         title = f"{self.restored} against {self.source}: {compared}; {len(self.differences) or 'no'} differences"
         rows = [(each["kind"], each["name"], each["source"], each["restored"]) for each in self.differences]
         return [table(title, ("kind", "name", "source", "restored"), rows)]
+
+
+def _holds(facts: Facts) -> bool:
+    """Whether there is a key, or a row in any table but those that tell the schema's revision."""
+    return any(
+        (kind == "keys" and value != "0")
+        or (kind == "table" and ("revision", name) not in facts and not value.startswith("0 rows"))
+        for (kind, name), value in facts.items()
+    )
 
 
 def compare(stack: Stack, restored: Generation, source: Generation) -> Report:

@@ -94,6 +94,32 @@ def test_no_wait_returns_and_wait_waits(operator):
     assert f"snapshot {name} is available after" in operator.ops("snapshot", "wait", name).stderr
 
 
+def test_a_snapshot_that_is_being_made_has_no_time_yet(operator):
+    """As ElastiCache tells of it; in the sandbox each is made at once."""
+    name = operator.ops_json("snapshot", "create", "redis")["name"]
+    taken: list[dict] = []
+
+    def being_made(tables: dict) -> None:
+        row = tables["Snapshots"][name]
+        taken.extend(dict(node) for node in row["NodeSnapshots"])
+        row["SnapshotStatus"] = "creating"
+        for node in row["NodeSnapshots"]:
+            del node["SnapshotCreateTime"]
+
+    operator.rewrite_account("elasticache", being_made)
+    try:
+        operator.ops("status")
+        (point,) = [each for each in operator.ops_json("backups")["points"] if each["name"] == name]
+        assert (point["state"], point["takenAt"], point["age"]) == ("creating", None, None)
+        refused = operator.ops("restore", "plan", "redis", "--snapshot", name, code=1).stderr
+        assert refused == f"ops: snapshot {name} is creating: `python -m ops snapshot wait {name}`\n"
+    finally:
+        operator.rewrite_account(
+            "elasticache",
+            lambda tables: tables["Snapshots"][name].update(SnapshotStatus="available", NodeSnapshots=taken),
+        )
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_deleting_asks_for_the_name_of_the_store(operator, store):
     name = next(each for each in names(operator) if each.startswith(STORES[store]))

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -48,6 +49,35 @@ def test_a_drill_measures_a_restore_and_leaves_nothing(deployed, tmp_path):
         for name in ("DrillRecoveryTime", "DrillRecoveryPoint", "DrillSucceeded")
         for store in ("database", "redis")
     }
+
+
+def test_a_generation_that_no_drill_made_is_left_alone_and_the_other_store_drilled(deployed, tmp_path):
+    """A drill that fails has a report and a figure, too."""
+    before, report = deployed.stack_file.read_text(), tmp_path / "drill.json"
+
+    def with_ours(config: dict[str, Any]) -> None:
+        config.setdefault("redis", {}).setdefault("generations", {"main": {}})["drill"] = {}
+
+    deployed.configure(with_ours)
+    ours = deployed.stack_file.read_text()
+    try:
+        failed = deployed.ops("drill", "redis", "database", "--yes", "--report", str(report), code=1, timeout=600)
+        assert deployed.stack_file.read_text() == ours
+    finally:
+        deployed.stack_file.write_text(before)
+    assert "ops: the drill failed: redis: generation drill of redis was not made by a drill" in failed.stderr
+    assert [(each["store"], each["outcome"]) for each in json.loads(report.read_text())["drills"]] == [
+        ("redis", "failed"),
+        ("database", "restored"),
+    ]
+    dimensions = ("--dimensions", "Name=Environment,Value=local", "Name=Store,Value=redis")
+    now = datetime.now(UTC)
+    figures = deployed.aws(
+        *("cloudwatch", "get-metric-statistics", "--namespace", "Meetinity/Data", "--metric-name", "DrillSucceeded"),
+        *(*dimensions, "--period", "3600", "--statistics", "Minimum"),
+        *("--start-time", (now - timedelta(hours=2)).isoformat(), "--end-time", (now + timedelta(hours=1)).isoformat()),
+    )
+    assert min(each["Minimum"] for each in figures["Datapoints"]) == 0
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_anything_is_restored(deployed):

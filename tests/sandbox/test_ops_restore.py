@@ -88,6 +88,8 @@ def future() -> str:
         (("database", "--at", "2026-11-24T08:00:00"), "'2026-11-24T08:00:00' has no zone"),
         (("database", "--latest", "--as", "main"), "the name is taken: database has a generation main already"),
         (("database", "--latest", "--as", "Much_Too_Long"), "'Much_Too_Long' is no key"),
+        (("database", "--latest", "--as", "drill"), "'drill' is a name that `ops drill` takes, and takes down"),
+        (("database", "--latest", "--as", "drill-2"), "'drill-2' is a name that `ops drill` takes, and takes down"),
         (("database", "--latest", "--from", "r9"), "stack local has no generation 'r9' of database: it has main"),
         (("redis", "--at", "2026-11-24T08:00:00Z"), "Redis is restored from snapshots alone"),
         (("redis", "--clone"), "Redis is restored from snapshots alone"),
@@ -128,6 +130,15 @@ def test_a_name_that_aws_has_and_the_stack_does_not_is_taken(story):
     operator.aws("elasticache", "delete-replication-group", "--replication-group-id", "local-redis-r1")
 
 
+def test_the_windows_ends_as_shown_can_be_restored_to(story):
+    window = story.operator.ops_json("status")["stores"][0]["restorable"]
+    for end in window.values():
+        assert story.operator.ops_json("restore", "plan", "database", "--at", end)["entry"]["restore"] == {
+            "generation": "main",
+            "pointInTime": end,
+        }
+
+
 def test_plan_shows_the_edit_and_writes_nothing(story):
     before = story.operator.stack_file.read_text()
     document = story.operator.ops_json("restore", "plan", "database", "--snapshot", story.snapshots["database"])
@@ -157,6 +168,9 @@ def test_a_snapshot_and_a_moment_are_restored_beside_the_live_stores(story):
     # The provider cannot send these with a restore: the program says so, and the next update does it.
     assert re.search(
         r"local-postgres-r1 is restored, with these settings still as they were in its source: .*iamDatabase", restored
+    )
+    assert "(local-postgres-r1) still has of its source iamDatabaseAuthenticationEnabled" in (
+        operator.ops("restore", "promote", "database", "r1", code=1).stderr
     )
     operator.up()
     operator.pulumi("preview", "--expect-no-changes")
@@ -255,11 +269,21 @@ def test_the_spent_restore_can_be_taken_out_with_no_diff(story):
 
 def test_retiring_takes_two_updates_and_leaves_a_final_snapshot(story):
     operator = story.operator
-    operator.ops("restore", "retire", "database", "main", "--confirm", "local-postgres")
+    before = operator.stack_file.read_text()
+    mistaken = operator.ops("restore", "retire", "database", "main", "--confirm", "local-postgres-r1", code=1).stderr
+    assert mistaken == "ops: 'local-postgres-r1' is not local-postgres. Nothing was written\n"
+    assert operator.stack_file.read_text() == before
+    document = operator.ops_json("restore", "retire", "database", "main", "--confirm", "local-postgres")
+    assert (document["identifier"], document["becomes"]) == ("local-postgres", "unprotected")
     assert "is retiring in the stack file: run `pulumi up`, then this once more" in (
         operator.ops("restore", "retire", "database", "main", "--confirm", "local-postgres", code=1).stderr
     )
     operator.up()
+    # A restore that has yet to happen needs it: without it the new generation would be an empty cluster.
+    operator.ops("restore", "start", "database", "--latest", "--from", "main", "--as", "r3", "--yes")
+    awaited = operator.ops("restore", "retire", "database", "main", "--confirm", "local-postgres", code=1).stderr
+    assert "generation r3 of database is restored from database generation main (local-postgres) by the next" in awaited
+    operator.ops("restore", "retire", "database", "r3", "--confirm", "local-postgres-r3")
     refused = operator.ops("restore", "retire", "database", "main", code=1, input="local-postgres-r2\n").stderr
     assert refused.endswith("ops: 'local-postgres-r2' is not local-postgres. Nothing was written\n")
     operator.ops("restore", "retire", "database", "main", input="local-postgres\n")
@@ -277,7 +301,8 @@ def test_retiring_takes_two_updates_and_leaves_a_final_snapshot(story):
 
 def test_redis_goes_the_same_way_with_keys_for_rows(story):
     operator = story.operator
-    operator.ops("restore", "promote", "redis", "r1", "--yes")
+    document = operator.ops_json("restore", "promote", "redis", "r1", "--yes")
+    assert (document["generation"], document["replaces"]) == ("r1", "main")
     operator.up()
     assert story.keys() == ["key 1"]
     for _ in range(2):

@@ -136,7 +136,8 @@ class Aws:
                 {"DBClusterSnapshotIdentifier": f"rds:{age}", "SnapshotCreateTime": NOW - timedelta(days=age)}
                 for age in ages
             ]
-            return [{"DBClusterSnapshots": rows}]
+            # The last of them is being made.
+            return [{"DBClusterSnapshots": [*rows, {"DBClusterSnapshotIdentifier": "rds:0"}]}]
         groups = [
             *(("prod-redis", age, "automated") for age in ages),
             ("other", 9, "automated"),
@@ -152,6 +153,14 @@ class Aws:
                         "NodeSnapshots": [{"SnapshotCreateTime": NOW - timedelta(days=age)}],
                     }
                     for group, age, source in groups
+                ]
+                + [
+                    {
+                        "SnapshotName": "automatic.prod-redis-0",
+                        "ReplicationGroupId": "prod-redis",
+                        "SnapshotSource": "automated",
+                        "NodeSnapshots": [{"CacheNodeId": "0001"}],
+                    }
                 ]
             }
         ]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ops.backups import ENVIRONMENTS, FLOOR_RULES, floor, gaps
-from ops.recovery_points import Window
+from ops.recovery_points import Window, window_of
 from settings.defaults import ENVIRONMENTS as KNOWN
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -61,6 +61,18 @@ REDIS = {"continuous": False, "retention_days": 7, "floor_days": 7, "created_at"
 )
 def test_gaps(facts, expected):
     assert list(gaps(**facts, now=NOW)) == expected
+
+
+@pytest.mark.parametrize(("fraction", "later"), [(0, 0), (1, 1), (999_999, 1)])
+def test_a_windows_ends_as_shown_lie_within_it(fraction, later):
+    """They are shown and asked for in whole seconds."""
+    found = window_of(
+        {
+            "EarliestRestorableTime": NOW + timedelta(microseconds=fraction),
+            "LatestRestorableTime": NOW + timedelta(hours=1, microseconds=fraction),
+        }
+    )
+    assert found == Window(NOW + timedelta(seconds=later), NOW + timedelta(hours=1))
 
 
 @pytest.mark.parametrize("environment", KNOWN)

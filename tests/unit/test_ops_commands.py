@@ -12,7 +12,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import components.aurora
 from ops.__main__ import main
+from ops.restore import NOT_RESTORED
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -62,6 +64,37 @@ def test_every_command_is_in_the_runbook():
         ]
 
     assert [each for each in leaves(main, ()) if f"python -m ops {each}" not in runbook] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"), [(KeyboardInterrupt, 130), (EOFError, 1), ("n", 1)], ids=["ctrl-c", "no terminal", "no"]
+)
+def test_a_question_without_a_yes_ends_in_a_line_that_says_so(answer, code, monkeypatch, capsys):
+    def asked(_prompt: str) -> str:
+        if isinstance(answer, str):
+            return answer
+        raise answer
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", asked)
+    with pytest.raises(SystemExit) as ended:
+        main(["--stack", "dev", "drill"])
+    assert ended.value.code == code
+    assert capsys.readouterr().err.endswith(
+        "\nops: not confirmed, nothing was done; without a terminal say --yes or --confirm\n"
+    )
+
+
+def test_what_a_program_asks_for_is_there_everywhere():
+    """`--json`, in every command that shows or changes something of the stores."""
+    groups = [main.commands[name] for name in ("restore", "snapshot")]
+    commands = [main.commands[name] for name in ("status", "backups", "drill")]
+    for group in groups:
+        commands += group.commands.values()
+    assert [each.name for each in commands if "--json" not in [o for p in each.params for o in p.opts]] == []
+
+
+def test_what_a_restore_may_leave_is_what_the_component_warns_of():
+    assert NOT_RESTORED == components.aurora.NOT_RESTORED
 
 
 def test_the_program_does_not_import_the_commands_nor_the_commands_the_program():

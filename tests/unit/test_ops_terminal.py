@@ -38,7 +38,7 @@ def wait(states: list[object], **changes: object) -> timedelta:
         return str(state), state == "available"
 
     limits = {"timeout": timedelta(hours=1), "every": 30.0, **changes}
-    return terminal.wait_until("snapshot s1", look, go_on="python -m ops snapshot wait s1", **limits)
+    return terminal.wait_until("snapshot s1", look, then="It goes on.", **limits)
 
 
 def test_without_a_terminal_a_line_for_each_state_and_one_a_minute(clock, capsys):
@@ -58,13 +58,13 @@ def test_without_a_terminal_a_line_for_each_state_and_one_a_minute(clock, capsys
         (
             ["creating"],
             OpsError,
-            "snapshot s1 is still creating after 1 h 0 min. It goes on; wait on with: python -m ops snapshot wait s1",
+            "snapshot s1 is still creating after 1 h 0 min. It goes on.",
             1,
         ),
         (
             ["creating", KeyboardInterrupt()],
             StoppedWaitingError,
-            "stopped waiting for snapshot s1. It goes on at AWS; wait on with: python -m ops snapshot wait s1",
+            "stopped waiting for snapshot s1. It goes on.",
             130,
         ),
     ],
@@ -73,6 +73,13 @@ def test_whoever_stops_waiting_is_told_how_to_go_on(clock, states, error, messag
     with pytest.raises(error) as raised:
         wait(states)
     assert (str(raised.value), raised.value.exit_code) == (message, code)
+
+
+def test_a_narrow_terminal_breaks_no_name(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    terminal.show({}, [terminal.table("", ("name", "point"), [("n" * 30, "p" * 30)])], as_json=False)
+    assert f"{'n' * 30}  {'p' * 30}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,25 @@ def test_structure_must_be_the_same_and_content_may_have_lived_on(change, wrong,
     assert report.as_document()["structureAsExpected"] == (not wrong)
 
 
+MIGRATED = {("revision", "public.alembic_version"): "0003", ("table", "public.alembic_version"): "1 rows, checksum 3"}
+
+
+@pytest.mark.parametrize(
+    ("common", "name", "restored", "source", "empty"),
+    [
+        ({}, ("keys", "all"), "0", "2", True),
+        ({}, ("keys", "all"), "1", "2", False),
+        ({}, ("keys", "all"), "0", "0", False),
+        # The revision is a row as well, and the only one of a store that was migrated and not restored.
+        (MIGRATED, ("table", "public.users"), "0 rows, checksum 0", "3 rows, checksum 7", True),
+        (MIGRATED, ("table", "public.users"), "2 rows, checksum 5", "3 rows, checksum 7", False),
+    ],
+)
+def test_a_restore_that_brought_nothing_back_is_wrong(common, name, restored, source, empty):
+    report = Report("r1", "main", {**common, name: restored}, {**common, name: source})
+    assert report.wrong(exact=False) == (["it holds nothing, and main does"] if empty else [])
+
+
 def test_the_difference_is_told_in_words():
     report = Report("r1", "main", {**SOURCE, ("role", "reporting"): "group"}, SOURCE)
     assert report.wrong(exact=False) == ["role reporting: group instead of login"]
