@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import fnmatch
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def _drill(stack: Stack, store: str) -> dict[str, Any]:
     file.add_generation(store, DRILL, {**made.entry, "retiring": True}, standing)
     file.write()
     try:
-        _up(stack, store)
+        _up(stack, store, *_names(store))
         restored = stack.again().generation(store, DRILL)
         wrong = compare(stack.again(), restored, source).wrong(exact=False)
         took = time.monotonic() - clock
@@ -152,10 +153,15 @@ def _newest_point(stack: Stack, source: Generation) -> datetime:
     return max(each.taken_at for each in points if each.source == source.identifier and each.usable and each.taken_at)
 
 
-def _up(stack: Stack, store: str) -> None:
+def _names(store: str) -> Sequence[str]:
+    """What the resources of a drill are called."""
+    return (f"{store}-{DRILL}", f"{store}-{DRILL}-*")
+
+
+def _up(stack: Stack, store: str, *names: str) -> None:
     """Only what belongs to the drill: nothing else that waits in the stack file is deployed by it."""
     say(f"pulumi up of the temporary {store} generation")
-    targets = [f"--target=**::{store}-{DRILL}{end}" for end in ("", "-*")]
+    targets = [f"--target=**::{each}" for each in names]
     try:
         stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive", *targets)
     except OpsError as error:
@@ -174,15 +180,19 @@ def _take_down(stack: Stack, store: str) -> None:
         file.remove_generation(store, DRILL, [])
         file.write()
     names = [each["urn"].rpartition("::")[2] for each in stack.resources]
-    if not any(name == f"{store}-{DRILL}" or name.startswith(f"{store}-{DRILL}-") for name in names):
+    if not any(fnmatch.filter(names, each) for each in _names(store)):
         return
     identifier = f"{stack.base_name(store)}-{DRILL}"
+    everything = _names(store)
     try:
-        _up(stack, store)
+        _up(stack, store, *everything)
     except OpsError:
-        # What was imported after a kill has no dependencies in the state, so its cluster may go before its instances,
-        # and is refused. These are gone now.
-        _up(stack, store)
+        # What was imported after a kill has no dependencies in the state, so Pulumi deletes it in an order that AWS
+        # refuses: a cluster before its instances. The right one:
+        for part in ("instance-*", "cluster", "replication-group"):
+            if fnmatch.filter(names, f"{store}-{DRILL}-{part}"):
+                _up(stack, store, f"{store}-{DRILL}-{part}")
+        _up(stack, store, *everything)
     if store == DATABASE:
         _delete_automated_backups(stack, identifier)
     for point in recovery_points(stack, store):

@@ -11,17 +11,20 @@ from ops.errors import OpsError
 class Remains:
     """A stack with a drill's generation in its state, whose update fails so many times."""
 
-    resources = ({"urn": "urn:pulumi:prod::meetinity-data::aws:rds/cluster:Cluster::database-drill-cluster"},)
+    resources = tuple(
+        {"urn": f"urn:pulumi:prod::p::t::database-{each}"} for each in ("drill-cluster", "drill-instance-1")
+    )
 
     def __init__(self, fails: int) -> None:
-        self.fails, self.updates = fails, 0
+        self.fails = fails
+        self.updates: list[list[str]] = []
 
     def base_name(self, _store: str) -> str:
         return "prod-postgres"
 
-    def pulumi(self, *_arguments: str) -> str:
-        self.updates += 1
-        if self.updates <= self.fails:
+    def pulumi(self, *arguments: str) -> str:
+        self.updates.append([each.removeprefix("--target=**::") for each in arguments if "target" in each])
+        if len(self.updates) <= self.fails:
             raise OpsError("DeleteDBCluster: InvalidDBClusterStateFault: it still contains DB instances")
         return ""
 
@@ -34,14 +37,21 @@ def nothing_else(monkeypatch):
     monkeypatch.setattr(drill, "recovery_points", lambda *_: [])
 
 
-def test_remains_whose_order_the_state_does_not_know_go_in_a_second_update():
+EVERYTHING = ["database-drill", "database-drill-*"]
+
+
+def test_remains_whose_order_the_state_does_not_know_go_in_the_one_that_aws_accepts():
     stack = Remains(fails=1)
     drill._take_down(stack, "database")
-    assert stack.updates == 2
+    assert stack.updates == [EVERYTHING, ["database-drill-instance-*"], ["database-drill-cluster"], EVERYTHING]
+
+
+def test_remains_go_in_one_update_where_the_state_knows():
+    stack = Remains(fails=0)
+    drill._take_down(stack, "database")
+    assert stack.updates == [EVERYTHING]
 
 
 def test_remains_that_do_not_go_are_told_of():
-    stack = Remains(fails=2)
     with pytest.raises(OpsError, match=r"InvalidDBClusterStateFault.*run the drill again"):
-        drill._take_down(stack, "database")
-    assert stack.updates == 2
+        drill._take_down(Remains(fails=2), "database")
