@@ -106,6 +106,17 @@ def test_a_preview_that_cannot_begin_leaves_its_reason_for_the_comment(project):
     assert "Pulumi.dev.yaml is no YAML" in (project / "plans/dev.stderr").read_text()
 
 
+def test_only_what_providers_say_for_debugging_is_left_out(project):
+    noise = {"sequence": 1, "diagnosticEvent": {"severity": "debug", "message": "noise"}}
+    lookalike = {"inputs": {"diagnosticEvent": {"severity": "debug"}, "text": "a\x85b"}}
+    deleted = {"sequence": 2, "resourcePreEvent": {"metadata": {"op": "delete", "urn": URN, "old": lookalike}}}
+    ended = {"sequence": 3, "summaryEvent": {"result": "succeeded", "resourceChanges": {"delete": 1}}}
+    lines = [json.dumps(each, ensure_ascii=False) for each in (deleted, noise, ended)]
+    (project / "answer-preview").write_text("\n".join(lines) + "\n")
+    assert ops("preview", "plan.json").exit_code == 0
+    assert (project / "plan.json").read_text() == "\n".join([lines[0], lines[2]]) + "\n"
+
+
 def test_a_preview_that_gives_no_json_says_what_it_gave(project):
     (project / "answer-preview").write_text("error: no stack named 'dev' found")
     (project / "code-preview").write_text("6")
