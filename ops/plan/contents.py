@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,7 +111,7 @@ def _below(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     return leaves(value, path) if isinstance(value, (Mapping, list)) else iter([(path, value)])
 
 
-def line(value: Any, longest: int) -> str:
-    """A value on one line, cut."""
-    text = " ".join(shown(value).split())
+def line(value: Any, longest: int, redact: Callable[[str], str]) -> str:
+    """A value on one line, cut: a secret that was folded or cut before it is taken out would not be known again."""
+    text = " ".join(redact(shown(value)).split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
