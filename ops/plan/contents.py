@@ -9,6 +9,9 @@ from typing import Any
 from ops.plan.check import Changed, shown
 from ops.plan.preview import ABSENT, SECRET, Preview, Step, types_of
 
+# What the bridge, the Kubernetes provider and the engine keep among the properties; others' keys may begin so too.
+BOOKKEEPING = frozenset({"__defaults", "__meta", "__autonamed", "__inputs", "__initialApiVersion", "__fieldManager"})
+
 _JOB = "kubernetes:batch/v1:Job"
 _MIGRATION = f"meetinity:data:MigrationJob${_JOB}"
 
@@ -79,7 +82,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every text, number or truth in it, by its path; nothing of what is empty as a whole."""
     if isinstance(value, Mapping) and value:
         for key in sorted(value, key=str):
-            if not str(key).startswith("__"):
+            if key not in BOOKKEEPING:
                 yield from leaves(value[key], f"{path}.{key}" if path else str(key))
     elif isinstance(value, list) and value:
         for index, each in enumerate(value):
