@@ -15,6 +15,7 @@ from ops.pipeline.github import GitHub
 from ops.plan.comment import MARKER
 from ops.plan.digest import digest
 from ops.plan.preview import parse
+from sandbox.instance import CHECKOUT
 from tests.unit import fake_github
 
 HEAD, MERGED = "1" * 40, "2" * 40
@@ -267,6 +268,45 @@ def test_one_comment_is_made_and_then_replaced_and_a_persons_is_left_alone(proje
         assert ops("comment", "comment.md", "--pull-request", "5").exit_code == 0
     assert [each["body"].removeprefix(f"{MARKER}\n") for each in github.comments[5]][1:] == ["second"]
     assert "quoted" in github.comments[5][0]["body"]
+
+
+def test_a_run_that_is_started_again_leaves_a_newer_heads_comment_alone(project, github):
+    for text, commit in (("new", HEAD), ("old", MERGED)):
+        (project / "comment.md").write_text(f"{MARKER}\n{text}")
+        done = ops("comment", "comment.md", "--pull-request", "5", "--commit", commit)
+        assert done.exit_code == 0
+    assert f"#5 is at {HEAD} by now" in done.output
+    assert [each["body"] for each in github.comments[5]] == [f"{MARKER}\nnew"]
+
+
+def test_the_review_is_that_of_the_pull_request_that_made_the_commit(project, github):
+    previews(project, UPDATE)
+    reviewed(github)
+    made = {"number": 9, "merged_at": "2026-11-24T11:00:00Z", "head": {"sha": "3" * 40}, "merge_commit_sha": MERGED}
+    github.pulls[MERGED].append(made)
+    done = ops("deploy", "--commit", MERGED)
+    assert (done.exit_code, "pull request #9 has no plan of dev" in done.output) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "owned"),
+    [
+        ("ops/plan/stateful.py", True),
+        (".github/workflows/preview.yml", True),
+        ("bootstrap/permissions.py", True),
+        ("policies/plan-waivers.yaml", True),
+        ("requirements.txt", True),
+        ("click.py", True),
+        ("urllib3/__init__.py", True),
+        ("Pulumi.prod.yaml", True),
+        ("Pulumi.dev.yaml", False),
+        ("docs/ci.md", False),
+    ],
+)
+def test_what_could_let_a_plan_pass_has_code_owners(path, owned):
+    lines = [line.split() for line in (CHECKOUT / ".github/CODEOWNERS").read_text().splitlines() if line[:1] in "/*"]
+    fitting = [owners for pattern, *owners in lines if pattern == "*" or f"/{path}".startswith(pattern)]
+    assert bool(fitting[-1]) is owned
 
 
 def test_an_issue_is_found_on_a_later_page_and_another_stacks_is_left_alone(github):
