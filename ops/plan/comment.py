@@ -174,7 +174,7 @@ def _redacted(part: _Part, redact: Redact) -> _Part:
 
 
 def _shortest(finding: Finding) -> str:
-    return f"- **{finding.kind}** {_code(finding.name if len(finding.name) <= 60 else finding.name[:59] + '…')}\n"
+    return f"- **{finding.kind}** {code(finding.name if len(finding.name) <= 60 else finding.name[:59] + '…')}\n"
 
 
 def _verdict(plan: StackPlan) -> str:
@@ -259,7 +259,7 @@ def _fence(text: str) -> str:
     return "`" * max(3, longest + 1)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """In one code span, whatever it holds: a table cell would end at `|`."""
     flat = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
     return f"`{flat}`" if flat else "` `"
@@ -275,8 +275,8 @@ def _text(text: str) -> str:
 
 
 def _change(change: Changed, longest: int, redact: Redact) -> str:
-    before, after = (_code(line(each, longest, redact)) for each in (change.before, change.after))
-    return f"{_code(change.path)}: {before} → {after}"
+    before, after = (code(line(each, longest, redact)) for each in (change.before, change.after))
+    return f"{code(change.path)}: {before} → {after}"
 
 
 # What the gate found: always there
@@ -295,7 +295,7 @@ def _alike(findings: Sequence[Finding], detail: int, redact: Redact) -> str:
     first = findings[0]
     effect = {"outage": "**outage**", "failover": "**failover**", "none": "no outage"}[first.effect]
     lost = " · **data lost**" if first.loses_data else ""
-    names = ", ".join(_code(each.name) for each in findings)
+    names = ", ".join(code(each.name) for each in findings)
     head = f"- **{first.kind}** {names}" if detail == _NAMES or len(findings) == 1 else f"- **{first.kind}**"
     text = f"{head} · {effect}{lost}\n"
     if detail == _NAMES:
@@ -304,7 +304,7 @@ def _alike(findings: Sequence[Finding], detail: int, redact: Redact) -> str:
         longest = _LONGEST_VALUE if detail == _FULL else 20
         changes = ", ".join(_change(change, longest, redact) for change in each.at_fault)
         if len(findings) > 1:
-            text += f"  - {_code(each.name)}{': ' if changes else ''}{changes}\n"
+            text += f"  - {code(each.name)}{': ' if changes else ''}{changes}\n"
         elif changes:
             text += f"  - because of {changes}\n"
     text += f"  - {_text(first.means)}\n"
@@ -343,17 +343,17 @@ def _result(each: PolicyResult, redact: Redact) -> str:
 
 def _warnings(preview: Preview | None, redact: Redact) -> Iterator[_Part]:
     warned = [each for each in preview.diagnostics if each.severity == "warning"] if preview else []
-    rows = [f"- ⚠️{_named(each.urn)} {_code(line(each.message, 400, redact))}\n" for each in warned if each.message]
+    rows = [f"- ⚠️{_named(each.urn)} {code(line(each.message, 400, redact))}\n" for each in warned if each.message]
     yield _Part("#### Warnings\n\n", rows, "\n", "warning")
 
 
 def _named(urn: str) -> str:
-    return f" {_code(urn.split('::', 3)[-1])}" if urn else ""
+    return f" {code(urn.split('::', 3)[-1])}" if urn else ""
 
 
 def _interruptions(verdict: Verdict, redact: Redact) -> Iterator[_Part]:
     rows = [
-        f"| {_code(each.name)} | {_change(each.change, 40, redact)} | {each.effect} | {_text(each.when)} "
+        f"| {code(each.name)} | {_change(each.change, 40, redact)} | {each.effect} | {_text(each.when)} "
         f"| {each.what} |\n"
         for each in verdict.interruptions
     ]
@@ -365,19 +365,19 @@ def _interruptions(verdict: Verdict, redact: Redact) -> Iterator[_Part]:
 def _contents(preview: Preview, redact: Redact) -> Iterator[_Part]:
     yield _Part("#### Migrations that will run\n\n", [_migration(each, redact) for each in migrations(preview)], "\n")
     units = [
-        f"- {_code(redact(f'{amount:+g} {unit if abs(amount) == 1 else _plural(unit)}'))}\n"
+        f"- {code(redact(f'{amount:+g} {unit if abs(amount) == 1 else _plural(unit)}'))}\n"
         for unit, amount in costs(preview).items()
     ]
     yield _Part("#### Units that cost money\n\n", units, "\n")
     changes = [
-        f"| {_code(each.path)} | {_cell(each.before, redact)} | {_cell(each.after, redact)} |\n"
+        f"| {code(each.path)} | {_cell(each.before, redact)} | {_cell(each.after, redact)} |\n"
         for each in outputs(preview)
     ]
     yield _Part("#### Outputs that change\n\n| output | before | after |\n|---|---|---|\n", changes, "\n", "output")
 
 
 def _cell(value: object, redact: Redact) -> str:
-    return _code(line(value, _LONGEST_VALUE, redact))
+    return code(line(value, _LONGEST_VALUE, redact))
 
 
 def _plural(unit: str) -> str:
@@ -390,19 +390,16 @@ def _plural(unit: str) -> str:
 
 
 def _migration(each: Migration, redact: Redact) -> str:
-    def code(text: str) -> str:
-        return _code(redact(text))
-
-    was = f" (was {code(each.was)})" if each.was and each.was != each.image else ""
-    to = f", up to revision {code(each.revision)}" if each.revision else ""
-    where = f" on {code(each.target)}" if each.target else ""
-    command = code(" ".join(each.command))
-    return f"- **{_text(each.service)}**{where}: {code(each.image)}{was} runs {command}{to}\n"
+    was = f" (was {code(redact(each.was))})" if each.was and each.was != each.image else ""
+    to = f", up to revision {code(redact(each.revision))}" if each.revision else ""
+    where = f" on {code(redact(each.target))}" if each.target else ""
+    command, image = code(redact(" ".join(each.command))), code(redact(each.image))
+    return f"- **{_text(each.service)}**{where}: {image}{was} runs {command}{to}\n"
 
 
 def _waivers(verdict: Verdict) -> Iterator[_Part]:
     stale = [
-        f"- {word}: {', '.join(sorted(each.kinds))} for {_code(each.urn)} ({_text(each.owner)}, until {each.until})\n"
+        f"- {word}: {', '.join(sorted(each.kinds))} for {code(each.urn)} ({_text(each.owner)}, until {each.until})\n"
         for word, some in (("over", verdict.expired), ("not needed", verdict.idle))
         for each in some
     ]

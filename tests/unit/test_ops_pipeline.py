@@ -236,7 +236,7 @@ def test_drift_is_one_issue_that_is_kept_and_closed(project, github):
         assert (done.exit_code, said in done.output) == (0, True), done.output
     assert "preview --json --non-interactive --stack dev --refresh" in (project / "asked").read_text()
     assert github.issues[0]["state"] == "closed"
-    assert "| `update` | `aws:rds/cluster:Cluster::database-cluster` | tags.Owner |" in github.issues[0]["body"]
+    assert "| `update` | `aws:rds/cluster:Cluster::database-cluster` | `tags.Owner` |" in github.issues[0]["body"]
     assert "VALUE" not in json.dumps(github.issues), "an issue has names of properties, not what they hold"
 
 
