@@ -224,10 +224,9 @@ def _serving(preview: Preview) -> Mapping[str, str]:
     stores = ((root.old.get("outputs") or {}).get("stores") if root else None) or {}
     found = {}
     for store, each in stores.items() if isinstance(stores, Mapping) else ():
-        if isinstance(each, Mapping):
-            generation = (each.get("generations") or {}).get(each.get("serving")) or {}
-            if isinstance(generation, Mapping) and generation.get("identifier"):
-                found[str(generation["identifier"])] = f"{store} generation {each['serving']}"
+        serving = at(each, ("serving",))
+        if isinstance(serving, str) and isinstance(name := at(each, ("generations", serving, "identifier")), str):
+            found[name] = f"{store} generation {serving}"
     return found
 
 

@@ -132,7 +132,8 @@ class Step:
 
     @property
     def parent(self) -> str:
-        return str(self.state.get("parent") or "")
+        above = str(self.state.get("parent") or "")
+        return above if above.count("::") >= 3 else ""
 
     @property
     def unprotects(self) -> bool:

@@ -309,6 +309,13 @@ def test_the_generation_that_serves_does_not_go(type_, identifier, parent, op):
     assert kinds == {op}
 
 
+@pytest.mark.parametrize("held", ["[secret]", {"serving": "main", "generations": "[secret]"}, {"serving": {}}, 5])
+def test_stores_that_are_secret_stop_nothing_from_being_refused(held):
+    hidden = root({"stores": {"database": held}})
+    found = check(preview(hidden, step("delete", old=SAFE)), [], TODAY)
+    assert [each.kind for each in found.refused] == ["delete"]
+
+
 def test_a_replacement_that_names_no_property_is_refused_all_the_same():
     (found,) = verdict(step("replace", SECRET, "connections-database")).refused
     assert "names no property" in found.means

@@ -16,7 +16,7 @@ from ops.plan.check import check
 from ops.plan.comment import LIMIT, MARKER, StackPlan, comment
 from ops.plan.costs import costs
 from ops.plan.policy_results import Policies
-from ops.plan.preview import PolicyResult, parse
+from ops.plan.preview import UNKNOWN, PolicyResult, parse
 from ops.plan.redaction import known_to, redactor
 from tests.unit.previews import CLUSTER, GROUP, INSTANCE, JOB, SECRET, STACK, document, preview, root, step, urn
 
@@ -168,6 +168,31 @@ def test_the_migrations_that_will_run():
     ) in text
     assert "### ✅ prod: passes, 1 migration will run" in text
     assert "Migrations that will run" not in said(plan(step("delete", old=template("users:1"), **job)))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        (),
+        ("metadata", "labels"),
+        ("spec", "template"),
+        ("spec", "template", "metadata"),
+        ("spec", "template", "spec"),
+        ("spec", "template", "spec", "initContainers", 0),
+        ("spec", "template", "spec", "initContainers", 0, "name"),
+        ("spec", "template", "spec", "initContainers", 0, "command"),
+        ("spec", "template", "spec", "containers", 0, "env"),
+        ("spec", "template", "spec", "containers", 0, "env", 0),
+    ],
+)
+def test_a_migration_that_is_known_only_in_the_update_is_told_of_all_the_same(path):
+    made = {"inputs": template("users:2", "0004")}
+    at = made
+    for each in ("inputs", *path)[:-1]:
+        at = at[each]
+    at[("inputs", *path)[-1]] = UNKNOWN if path else {}
+    job = step("create", JOB, "user-service-migration-job", new=made["inputs"], parent="meetinity:data:MigrationJob")
+    assert "#### Migrations that will run\n\n- **user-service" in said(plan(job))
 
 
 @pytest.mark.parametrize(
