@@ -71,6 +71,10 @@ def _verdict(plan: Path) -> tuple[str, str]:
         return "error", "there is no plan: the preview did not get as far"
     if preview.failed:
         return "failure", "the preview failed"
-    if plan_gate.refusal(preview) is not None:
+    try:
+        refused = plan_gate.refusal(preview) is not None
+    except OpsError:
+        return "failure", "the plan gate cannot read its waivers"
+    if refused:
         return "failure", "the plan gate refuses it"
     return "success", f"{len(preview.changed)} changes, {digest(preview)}"

@@ -37,7 +37,7 @@ class StackPlan:
     name: str
     preview: Preview | None = None
     verdict: Verdict | None = None
-    """None where there is no preview to judge."""
+    """None where there is no preview to judge, or nothing to judge it by."""
     failure: str = ""
     """Why there is none, or what the preview said on stderr when it failed."""
     policies: Policies | None = None
@@ -180,7 +180,7 @@ def _shortest(finding: Finding) -> str:
 def _verdict(plan: StackPlan) -> str:
     verdict = plan.verdict
     if verdict is None:
-        return "there is no preview"
+        return "not judged" if plan.preview else "there is no preview"
     told = []
     if verdict.refused:
         told.append(_refused(verdict.refused))
@@ -235,7 +235,8 @@ def _failure(plan: StackPlan, redact: Redact) -> str:
         half = _LONGEST_ERROR // 2
         text = f"{text[:half]}\n… {len(text) - _LONGEST_ERROR} characters …\n{text[-half:]}"
     listed = " What it lists below may be a part." if plan.preview and plan.preview.changed else ""
-    return f"**The preview failed.**{listed}\n\n{_fenced(_wrapped(text) or 'It gave no reason.')}\n"
+    what = "The preview failed" if plan.verdict or not plan.preview else "The gate cannot judge it"
+    return f"**{what}.**{listed}\n\n{_fenced(_wrapped(text) or 'It gave no reason.')}\n"
 
 
 def _wrapped(text: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from ops.__main__ import main
+from ops.errors import OpsError
 from ops.pipeline import issue, lock, plan_gate
 from ops.pipeline.github import GitHub
 from ops.plan.comment import MARKER
@@ -219,6 +220,18 @@ def test_every_stack_gets_a_status_that_says_whether_it_may_be_deployed(project,
         "plan/prod": ("failure", "the preview failed"),
         "plan/local": ("error", "there is no plan: the preview did not get as far"),
     }
+
+
+def test_waivers_that_cannot_be_read_let_nothing_be_deployed(project, github, monkeypatch):
+    def unreadable(_):
+        raise OpsError("waiver 1: `urn` is missing")
+
+    monkeypatch.setattr(plan_gate, "refusal", unreadable)
+    (project / "plans").mkdir()
+    (project / "plans/dev.json").write_text(json.dumps({"steps": [UPDATE]}))
+    assert ops("review", "record", "plans", "--commit", HEAD, "--stack", "dev").exit_code == 0
+    (status,) = github.statuses[HEAD]
+    assert (status["state"], status["description"]) == ("failure", "the plan gate cannot read its waivers")
 
 
 def test_drift_is_one_issue_that_is_kept_and_closed(project, github):

@@ -478,6 +478,19 @@ def test_what_stands_in_clear_under_a_secrets_name_is_known():
 # The command
 
 
+def test_waivers_that_cannot_be_read_are_told_of_and_nothing_passes(tmp_path):
+    (tmp_path / "prod.json").write_text(document(step("update", old={"a": 1}, new={"a": 2})))
+    (tmp_path / "waivers.yaml").write_text("waivers: [{}]")
+    arguments = [str(tmp_path / "prod.json"), "--waivers", str(tmp_path / "waivers.yaml")]
+    done = CliRunner().invoke(main, ["plan", "comment", *arguments])
+    assert done.exit_code == 0
+    assert "### ⛔ prod: not judged\n" in done.output
+    assert "**The gate cannot judge it.**" in done.output
+    assert "waiver 1: `urn` is missing" in " ".join(done.output.split())
+    assert "a: 1" in done.output, "what would change is shown all the same"
+    assert CliRunner().invoke(main, ["plan", "check", *arguments]).exit_code == 1
+
+
 def test_the_command_takes_what_stands_beside_the_preview(tmp_path):
     (tmp_path / "prod.json").write_text(document(step("delete")))
     (tmp_path / "dev.json").write_text("")
