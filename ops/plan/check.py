@@ -244,9 +244,7 @@ def _of_step(step: Step, serving: Mapping[str, str]) -> Iterator[Finding]:
             if switch.types.intersection(step.types):
                 yield from _turned(step, switch)
         yield from _without_final_snapshot(step)
-        for kept in RETENTIONS:
-            if kept.types.intersection(step.types):
-                yield from _shorter(step, kept)
+        yield from _retentions(step)
         yield from _versions(step)
 
 
@@ -373,6 +371,8 @@ def _same_rule(rule: Any, index: int, rules: Sequence[Any]) -> Any:
 
 def _turned(step: Step, switch: Turned) -> Iterator[Finding]:
     for path, before, after in _pairs(step, switch.property):
+        if after is GONE or ("[]" in switch.property and "[" not in path):
+            continue  # told of as what is kept
         was, will_be = (switch.absent if each in (ABSENT, None) else _truth(each) for each in (before, after))
         # What it held may be hidden, or told by the update alone: then it may have been on.
         if (was is switch.on or not isinstance(was, bool)) and will_be is not switch.on and before != after:
@@ -397,12 +397,25 @@ def _without_final_snapshot(step: Step) -> Iterator[Finding]:
         )
 
 
+def _retentions(step: Step) -> Iterator[Finding]:
+    """Each once: where a list is unknown as a whole, so is everything in it."""
+    told = set()
+    for kept in RETENTIONS:
+        for finding in _shorter(step, kept) if kept.types.intersection(step.types) else ():
+            its = (finding.kind, finding.at_fault[0].path)
+            if its not in told:
+                told.add(its)
+                yield finding
+
+
 def _shorter(step: Step, kept: Kept) -> Iterator[Finding]:
     if kept.property == "performanceInsightsRetentionPeriod" and step.after("performanceInsightsEnabled") is False:
         return  # turned off as a whole, which is told of as such
     for path, before, after in _pairs(step, kept.property):
         was = kept.absent if before in (ABSENT, None) else kept.length(before)
         will_be = kept.absent if after in (ABSENT, None) else kept.length(after)
+        if after is GONE and before is ABSENT and kept.absent == 0:
+            continue  # it had none
         if after is GONE:
             gone = Changed(path, _days(before, was, kept.unit) if was is not None else before, GONE)
             yield _finding(step, "retention-shrinks", [gone], kept.loses, RETENTION_SAFE, loses_data=True)

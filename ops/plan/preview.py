@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -394,7 +394,8 @@ def _of_events(text: str, where: str) -> Preview:
         for kind in event.keys() & {"resourcePreEvent", "resOutputsEvent"}:
             its = _typed(_object(event[kind], f"event {number}", where), "metadata", dict, where)
             step = _step(_as_document(its, where), number, where)
-            steps[step.urn, step.op] = step
+            before = steps.get((step.urn, step.op))
+            steps[step.urn, step.op] = replace(step, old=step.old or before.old) if before else step
         diagnostics += _told(event, where)
         if said := _typed(event, "policyEvent", dict, where):
             policies.append(_policy(said))

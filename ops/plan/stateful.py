@@ -225,6 +225,10 @@ _DATABASES = frozenset(
     {_CLUSTER, "aws:rds/instance:Instance", "aws:docdb/cluster:Cluster", "aws:neptune/cluster:Cluster"}
 )
 _UNPROTECT = "lift it in a pull request of its own, only for the generation that goes (`retiring: true`)"
+RETENTION_SAFE = (
+    "copy what is still needed first; where a shorter time is meant, say so in a waiver, and for a store in "
+    "`acknowledged` of the stack file as well"
+)
 SWITCHES = (
     Turned(
         "deletion-protection-off",
@@ -272,6 +276,15 @@ SWITCHES = (
         "leave it on; a key that is to go has no store and no backup left that needs it",
     ),
     Turned(
+        "retention-shrinks",
+        frozenset({"aws:backup/plan:Plan"}),
+        "rules[].enableContinuousBackup",
+        True,
+        False,
+        "no moment between two backups can be restored to any more",
+        RETENTION_SAFE,
+    ),
+    Turned(
         "insights-off",
         _DATABASES | {_INSTANCE},
         "performanceInsightsEnabled",
@@ -303,7 +316,9 @@ class Kept:
     """Values that mean no end."""
 
     def length(self, value: Any) -> float | None:
-        """None where it is no number."""
+        """None where it is no number; of a list how many there are."""
+        if isinstance(value, list):
+            return float(len(value))
         if isinstance(value, str):
             try:
                 value = float(value)
@@ -348,6 +363,12 @@ RETENTIONS = (
         forever=(0,),
     ),
     Kept(
+        frozenset({"aws:backup/plan:Plan"}),
+        "rules[].copyActions",
+        "copies",
+        "recovery points made from now on are not copied there: what takes the vault takes them",
+    ),
+    Kept(
         frozenset({"aws:backup/vaultLockConfiguration:VaultLockConfiguration"}),
         "minRetentionDays",
         "days",
@@ -367,10 +388,6 @@ RETENTIONS = (
         "there is less time to notice that the secret is going",
         absent=30,
     ),
-)
-RETENTION_SAFE = (
-    "copy what is still needed first; where a shorter time is meant, say so in a waiver, and for a store in "
-    "`acknowledged` of the stack file as well"
 )
 
 

@@ -248,6 +248,8 @@ def test_every_store_that_the_policies_know_is_stateful():
         ("undecided", PLAN, {"rules": RULES}, {"rules": UNKNOWN}),
         ("retention-shrinks", PLAN, {"rules": RULES}, {"rules": RULES[1:]}),
         ("retention-shrinks", PLAN, {"rules": RULES}, {}),
+        ("retention-shrinks", PLAN, {"rules": [{"enableContinuousBackup": True}]}, {"rules": [{}]}),
+        ("retention-shrinks", PLAN, {"rules": [{"copyActions": [{"lifecycle": {}}]}]}, {"rules": [{}]}),
         ("deletion-protection-off", CLUSTER, {"deletionProtection": "[secret]"}, {"deletionProtection": False}),
         ("deletion-protection-off", CLUSTER, {"deletionProtection": "true"}, {"deletionProtection": "false"}),
         ("deletion-protection-off", CLUSTER, {"deletionProtection": True}, {"deletionProtection": UNKNOWN}),
@@ -557,6 +559,16 @@ def test_events_are_read_as_the_document_is(tmp_path):
     seen = read(path)
     assert check(seen, [], TODAY).asdict() == verdict(*steps).asdict()
     assert [(each.policy, each.message) for each in seen.policies] == [("retention", "14 days")]
+
+
+def test_what_a_later_event_leaves_out_stands_as_it_was():
+    made = step("update", old={"backupRetentionPeriod": 14}, new={"backupRetentionPeriod": 1})
+    first, last = ({"op": "update", "urn": made["urn"], "new": made["newState"]} for _ in range(2))
+    first["old"] = made["oldState"]
+    kinds = ("resourcePreEvent", "resOutputsEvent")
+    told = [{"sequence": 1, kind: {"metadata": each}} for kind, each in zip(kinds, (first, last), strict=True)]
+    seen = parse("\n".join(map(json.dumps, told)), "events")
+    assert [each.kind for each in check(seen, [], TODAY).refused] == ["retention-shrinks"]
 
 
 def test_an_events_secret_is_blinded():
