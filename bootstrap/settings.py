@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
+from bootstrap.permissions import PROJECT
+
 # GitHub Docs, "OpenID Connect reference": an organization's and a repository's name hold none but these.
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 _Id = Annotated[int, Field(gt=0)]
@@ -47,6 +49,10 @@ class Settings(_Base):
     def _apart(cls, stacks: list[str]) -> list[str]:
         """The roles go by the beginning of a name."""
         for each in stacks:
+            if each.startswith("preview-"):
+                raise ValueError(f"{each} would be deployed from the environment of a preview: rename it")
+            if f"{PROJECT}-".startswith(f"{each}-"):
+                raise ValueError(f"the roles of {each} would reach the pipeline's own, {PROJECT}-…: rename it")
             if found := [other for other in stacks if other.startswith(f"{each}-")]:
                 raise ValueError(f"the roles of {each} would reach the resources of {', '.join(found)}: rename one")
         return stacks

@@ -189,9 +189,9 @@ def _take_down(stack: Stack, store: str) -> None:
     except OpsError:
         # What was imported after a kill has no dependencies in the state, so Pulumi deletes it in an order that AWS
         # refuses: a cluster before its instances. The right one:
-        for part in ("instance-*", "cluster", "replication-group"):
-            if fnmatch.filter(names, f"{store}-{DRILL}-{part}"):
-                _up(stack, store, f"{store}-{DRILL}-{part}")
+        for part in ("instance-[0-9]*", "cluster", "replication-group"):
+            if found := fnmatch.filter(names, f"{store}-{DRILL}-{part}"):
+                _up(stack, store, *found)
         _up(stack, store, *everything)
     if store == DATABASE:
         _delete_automated_backups(stack, identifier)

@@ -7,10 +7,12 @@ from other arrows is not drawn, nor are providers.
 
 from __future__ import annotations
 
+import heapq
 import html
+import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,7 +90,8 @@ class Resource:
 def graph(resources: Iterable[Resource]) -> Graph:
     """The picture of these; what they need and is not among them is left out."""
     listed = {each.urn: each for each in resources}
-    drawn = {urn: each for urn, each in listed.items() if not _hidden(urn, listed)}
+    above = {each.parent for each in listed.values()}
+    drawn = {urn: each for urn, each in listed.items() if not _hidden(urn, above)}
     group = {urn: _group(urn, listed) for urn in drawn}
     within, between = set(), set()
     for urn, each in drawn.items():
@@ -108,12 +111,10 @@ def graph(resources: Iterable[Resource]) -> Graph:
     return Graph(nodes, groups, _reduced(within), _reduced(between))
 
 
-def _hidden(urn: str, listed: Mapping[str, Resource]) -> bool:
+def _hidden(urn: str, above: Collection[str]) -> bool:
     """The stack, providers, and a component that others stand under: it is their group."""
     type_ = type_of(urn)
-    return (
-        type_ == STACK or type_.startswith("pulumi:providers:") or any(each.parent == urn for each in listed.values())
-    )
+    return type_ == STACK or type_.startswith("pulumi:providers:") or urn in above
 
 
 def _group(urn: str, listed: Mapping[str, Resource]) -> str:
@@ -124,16 +125,28 @@ def _group(urn: str, listed: Mapping[str, Resource]) -> str:
 def _order(nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> Sequence[str]:
     """What is needed first, and else by name: what goes in a circle comes last."""
     left = sorted(nodes, key=lambda urn: (name_of(urn), urn))
-    needed: dict[str, set[str]] = {}
+    place = {urn: number for number, urn in enumerate(left)}
+    needed: list[set[int]] = [set() for _ in left]
+    followers: list[list[int]] = [[] for _ in left]
     for first, second in edges:
-        needed.setdefault(second, set()).add(first)
-    found: list[str] = []
-    while left:
-        placed = set(found)
-        ready = next((each for each in left if not (needed.get(each, set()) & set(left)) - placed - {each}), left[0])
-        left.remove(ready)
-        found.append(ready)
-    return found
+        if first in place and second in place and first != second:
+            needed[place[second]].add(place[first])
+            followers[place[first]].append(place[second])
+    ready = [number for number, its in enumerate(needed) if not its]  # sorted, so a heap
+    found: dict[int, None] = {}
+    for circle in (None, *range(len(left))):
+        if circle is not None and circle not in found:
+            ready.append(circle)
+        while ready:
+            number = heapq.heappop(ready)
+            if number in found:
+                continue
+            found[number] = None
+            for follower in followers[number]:
+                needed[follower].discard(number)
+                if not needed[follower]:
+                    heapq.heappush(ready, follower)
+    return [left[number] for number in found]
 
 
 def _reduced(edges: Iterable[tuple[str, str]]) -> Edges:
@@ -171,7 +184,10 @@ def of_state(exported: Mapping[str, Any]) -> list[Resource]:
 def _of_state(urn: str, state: Mapping[str, Any], change: str = "") -> Resource:
     needs = {*(state.get("dependencies") or ())}
     needs.update(each for its in (state.get("propertyDependencies") or {}).values() for each in its or ())
-    return Resource(urn, str(state.get("parent") or ""), frozenset(needs), change)
+    parent = str(state.get("parent") or "")
+    if not all(each.count("::") >= 3 for each in (urn, parent or urn)):
+        raise ValueError(urn)
+    return Resource(urn, parent, frozenset(needs), change)
 
 
 def _change(step: Step) -> str:
@@ -187,10 +203,8 @@ def _read(path: Path, what: str) -> list[Resource]:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise OpsError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if is_preview(text):
-        return of_preview(parse(text, str(path)))
     try:
-        return of_state(json.loads(text))
+        return of_preview(parse(text, str(path))) if is_preview(text) else of_state(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OpsError(f"{path} is {what}: write it with `pulumi stack export` or `pulumi preview --json`") from None
 
@@ -236,15 +250,22 @@ def mermaid(picture: Graph) -> str:
 def _ids(urns: Iterable[str]) -> Mapping[str, str]:
     """Readable ones that stay when others come or go."""
     found: dict[str, str] = {}
+    taken: set[str] = set()
     for urn in sorted(urns):
         base = re.sub(r"\W", "_", f"{type_of(urn).rsplit(':', 1)[-1]}_{name_of(urn)}")
-        taken = set(found.values())
-        found[urn] = next(each for each in (base, *(f"{base}_{n}" for n in range(2, 99))) if each not in taken)
+        numbered = (f"{base}_{number}" for number in itertools.count(2))
+        found[urn] = next(each for each in itertools.chain([base], numbered) if each not in taken)
+        taken.add(found[urn])
     return found
 
 
+def _printable(text: str) -> str:
+    """On one line, and nothing that XML has no place for."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
 def _quoted(text: str) -> str:
-    return text.replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;")
+    return _printable(text).replace("#", "#35;").replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;")
 
 
 _WIDTH, _GAP, _ROW, _HEAD, _CHARACTER = 330, 70, 22, 34, 6.6
@@ -321,11 +342,12 @@ def _card(card: str, nodes: Sequence[Node], place: tuple[float, float, float]) -
         mark = f"{each.change} " if each.change else ""
         yield (
             f'<text x="{x + 12:g}" y="{top + 14:g}" fill="#1f2328">{_cut(f"{mark}{each.kind} {each.name}")}'
-            f"<title>{html.escape(each.urn)}</title></text>"
+            f"<title>{html.escape(_printable(each.urn))}</title></text>"
         )
 
 
 def _cut(text: str) -> str:
+    text = _printable(text)
     longest = int((_WIDTH - 24) / _CHARACTER)
     return html.escape(text if len(text) <= longest else text[: longest - 1] + "…")
 

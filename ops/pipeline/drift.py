@@ -9,6 +9,7 @@ from ops.options import pass_stack, with_json
 from ops.pipeline import issue
 from ops.pipeline.github import GitHub
 from ops.pipeline.preview import run
+from ops.plan.comment import code
 from ops.stack import Stack
 from ops.terminal import say, show, table
 
@@ -37,7 +38,7 @@ def drift(stack: Stack, *, with_issue: bool, as_json: bool) -> None:
 def _markdown(stack: Stack, rows: list[tuple[str, str, str]]) -> str | None:
     if not rows:
         return None
-    lines = [f"| `{op}` | `{urn.split('::', 2)[-1]}` | {properties} |" for op, urn, properties in rows]
+    lines = [f"| `{op}` | {code(urn.split('::', 2)[-1])} | {code(properties)} |" for op, urn, properties in rows]
     return "\n".join(
         [
             f"`pulumi up` of stack **{stack.name}** would change this, with nothing to deploy:",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +21,6 @@ from ops.stack_file import StackFile
 from ops.terminal import say
 
 PACK = Path(__file__).parents[2] / "policies"
-# What providers tell for debugging was not written to be read by others.
-_DEBUG = re.compile(r'"diagnosticEvent":\s*\{.*"severity":\s*"debug"')
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,20 @@ def run(stack: Stack, *arguments: str) -> Ran:
     # The engine's events: only they tell what the policies say, and what becomes of the outputs.
     environment = {**os.environ, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "1"}
     done = subprocess.run(command, cwd=stack.directory, env=environment, capture_output=True, text=True, check=False)
-    told = [line for line in done.stdout.splitlines(keepends=True) if not _DEBUG.search(line)]
-    return Ran(stack.name, "".join(told), done.stderr, done.returncode)
+    told = [line for line in done.stdout.split("\n") if not _is_debug(line)]
+    return Ran(stack.name, "\n".join(told), done.stderr, done.returncode)
+
+
+def _is_debug(line: str) -> bool:
+    """What providers tell for debugging was not written to be read by others."""
+    if '"diagnosticEvent"' not in line:
+        return False
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return False
+    said = event.get("diagnosticEvent") if isinstance(event, dict) else None
+    return isinstance(said, dict) and said.get("severity") == "debug"
 
 
 def with_policies(stack: Stack) -> Sequence[str]:

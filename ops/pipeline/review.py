@@ -49,8 +49,10 @@ def reviewed(github: GitHub, stack: str, commit: str) -> tuple[str, str]:
     pulls = [each for each in github.get(f"/commits/{commit}/pulls") if each.get("merged_at")]
     if not pulls:
         raise OpsError(f"commit {commit} came by no merged pull request, so nobody has reviewed its plan")
-    pull = f"pull request #{pulls[0]['number']}"
-    for status in github.every(f"/commits/{pulls[0]['head']['sha']}/statuses"):  # the newest first
+    # A commit is told of by every pull request that has it; one of them made it.
+    its = next((each for each in pulls if each.get("merge_commit_sha") == commit), pulls[0])
+    pull = f"pull request #{its['number']}"
+    for status in github.every(f"/commits/{its['head']['sha']}/statuses"):  # the newest first
         if status["context"] == _context(stack) and (status.get("creator") or {}).get("login") == BOT:
             if found := _DIGEST.search(status["description"] or ""):
                 return found[0], pull
@@ -69,6 +71,10 @@ def _verdict(plan: Path) -> tuple[str, str]:
         return "error", "there is no plan: the preview did not get as far"
     if preview.failed:
         return "failure", "the preview failed"
-    if plan_gate.refusal(preview) is not None:
+    try:
+        refused = plan_gate.refusal(preview) is not None
+    except OpsError:
+        return "failure", "the plan gate cannot read its waivers"
+    if refused:
         return "failure", "the plan gate refuses it"
     return "success", f"{len(preview.changed)} changes, {digest(preview)}"

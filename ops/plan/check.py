@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from ops.plan.preview import ABSENT, SECRET, UNKNOWN, Preview, Step, name_of, type_of
+from ops.plan.preview import ABSENT, SECRET, UNKNOWN, Preview, Step, at, first_of, name_of, segments, type_of
 from ops.plan.stateful import (
     EFFECTS,
     FINAL_SNAPSHOT,
@@ -17,12 +17,12 @@ from ops.plan.stateful import (
     REPLACING,
     RETENTION_SAFE,
     RETENTIONS,
-    STATEFUL,
     SWITCHES,
     Effect,
     Kept,
     Stateful,
     Turned,
+    stateful,
 )
 from ops.plan.waivers import Waiver, is_component
 
@@ -30,6 +30,10 @@ _PROTECTED = Stateful("protected resource", "it was protected from that", safe="
 _UNPROTECTED_BY = (
     "leave it protected; to retire a generation, set `retiring: true` on that one alone, in a pull request of its own"
 )
+_STATED = "state it as a plain value, so that it can be reviewed"
+
+GONE: Any = type("Gone", (), {"__repr__": lambda _: "gone"})()
+"""What becomes of a value whose rule is taken away."""
 
 
 @dataclass(frozen=True)
@@ -220,10 +224,9 @@ def _serving(preview: Preview) -> Mapping[str, str]:
     stores = ((root.old.get("outputs") or {}).get("stores") if root else None) or {}
     found = {}
     for store, each in stores.items() if isinstance(stores, Mapping) else ():
-        if isinstance(each, Mapping):
-            generation = (each.get("generations") or {}).get(each.get("serving")) or {}
-            if isinstance(generation, Mapping) and generation.get("identifier"):
-                found[str(generation["identifier"])] = f"{store} generation {each['serving']}"
+        serving = at(each, ("serving",))
+        if isinstance(serving, str) and isinstance(name := at(each, ("generations", serving, "identifier")), str):
+            found[name] = f"{store} generation {serving}"
     return found
 
 
@@ -238,12 +241,10 @@ def _of_step(step: Step, serving: Mapping[str, str]) -> Iterator[Finding]:
     yield from _unprotected(step)
     if step.old and step.new:
         for switch in SWITCHES:
-            if step.type in switch.types:
+            if switch.types.intersection(step.types):
                 yield from _turned(step, switch)
         yield from _without_final_snapshot(step)
-        for kept in RETENTIONS:
-            if step.type in kept.types:
-                yield from _shorter(step, kept)
+        yield from _retentions(step)
         yield from _versions(step)
 
 
@@ -261,12 +262,8 @@ def _finding(
 
 
 def _stateful(step: Step) -> Stateful | None:
-    return STATEFUL.get(_canonical(step.type)) or (_PROTECTED if step.old.get("protect") else None)
-
-
-def _canonical(type_: str) -> str:
-    """Kubernetes' patched kinds are the kind itself."""
-    return type_.removesuffix("Patch") if type_.startswith("kubernetes:") else type_
+    held = (stateful(each) for each in reversed(step.types))  # what goes is of the type that it had
+    return next((each for each in held if each), _PROTECTED if step.old.get("protect") else None)
 
 
 def _gone(step: Step, serving: Mapping[str, str]) -> Iterator[Finding]:
@@ -302,7 +299,7 @@ def _gone(step: Step, serving: Mapping[str, str]) -> Iterator[Finding]:
         return
     forcing = [Changed(each.path, each.before, each.after) for each in step.changes if each.replaces]
     unnamed = "; the preview names no property, so a parent, a provider or a target forces it" * (not forcing)
-    known = (REPLACING.get((step.type, _first(each.path))) for each in forcing)
+    known = (REPLACING.get((step.type, first_of(each.path))) for each in forcing)
     yield _finding(
         step,
         "replace",
@@ -321,10 +318,6 @@ def _safe_delete(held: Stateful) -> str:
             "lifted in an update of its own, and a waiver names this URN"
         )
     return held.safe
-
-
-def _first(path: str) -> str:
-    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def _unprotected(step: Step) -> Iterator[Finding]:
@@ -359,24 +352,42 @@ def _pairs(step: Step, property_: str) -> Iterator[tuple[str, Any, Any]]:
 def _pairs_in_list(step: Step, property_: str) -> Iterator[tuple[str, Any, Any]]:
     listed, _, rest = property_.partition("[].")
     before, after = step.before(listed), step.after(listed)
-    for index in range(len(before) if isinstance(before, list) else 0):
+    if isinstance(before, list) and not isinstance(after, (list, type(ABSENT), type(None))):
+        yield listed, before, after
+        return
+    for index, was in enumerate(before if isinstance(before, list) else ()):
         path = f"{listed}[{index}].{rest}"
-        if isinstance(after, list) and index < len(after):
-            yield path, step.before(path), step.after(path)
+        will_be = _same_rule(was, index, after or [])
+        yield path, at(was, segments(rest)), GONE if will_be is ABSENT else at(will_be, segments(rest))
+
+
+def _same_rule(rule: Any, index: int, rules: Sequence[Any]) -> Any:
+    """What it becomes: the one of its name, wherever that stands now; ABSENT where there is none."""
+    name = at(rule, ("ruleName",))
+    if name is ABSENT:
+        return rules[index] if index < len(rules) else ABSENT
+    return next((each for each in rules if at(each, ("ruleName",)) == name), ABSENT)
 
 
 def _turned(step: Step, switch: Turned) -> Iterator[Finding]:
     for path, before, after in _pairs(step, switch.property):
-        held = (switch.absent if each in (ABSENT, None) else each for each in (before, after))
-        was, will_be = held
-        if was is switch.on and will_be is not switch.on:
+        if after is GONE or ("[]" in switch.property and "[" not in path):
+            continue  # told of as what is kept
+        was, will_be = (switch.absent if each in (ABSENT, None) else _truth(each) for each in (before, after))
+        # What it held may be hidden, or told by the update alone: then it may have been on.
+        if (was is switch.on or not isinstance(was, bool)) and will_be is not switch.on and before != after:
             yield _finding(step, switch.kind, [Changed(path, before, after)], switch.means, switch.safe)
             return
 
 
+def _truth(value: Any) -> Any:
+    """Providers take `"true"` for true."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
 def _without_final_snapshot(step: Step) -> Iterator[Finding]:
     name = "finalSnapshotIdentifier"
-    if step.type in FINAL_SNAPSHOT and step.before(name) and not ((step.new.get("inputs") or {}).get(name)):
+    if FINAL_SNAPSHOT.intersection(step.types) and step.before(name) and not ((step.new.get("inputs") or {}).get(name)):
         yield _finding(
             step,
             "final-snapshot-off",
@@ -386,24 +397,39 @@ def _without_final_snapshot(step: Step) -> Iterator[Finding]:
         )
 
 
+def _retentions(step: Step) -> Iterator[Finding]:
+    """Each once: where a list is unknown as a whole, so is everything in it."""
+    told = set()
+    for kept in RETENTIONS:
+        for finding in _shorter(step, kept) if kept.types.intersection(step.types) else ():
+            its = (finding.kind, finding.at_fault[0].path)
+            if its not in told:
+                told.add(its)
+                yield finding
+
+
 def _shorter(step: Step, kept: Kept) -> Iterator[Finding]:
     if kept.property == "performanceInsightsRetentionPeriod" and step.after("performanceInsightsEnabled") is False:
         return  # turned off as a whole, which is told of as such
     for path, before, after in _pairs(step, kept.property):
         was = kept.absent if before in (ABSENT, None) else kept.length(before)
         will_be = kept.absent if after in (ABSENT, None) else kept.length(after)
-        if was is None:
-            continue
-        if will_be is None:
+        if after is GONE and before is ABSENT and kept.absent == 0:
+            continue  # it had none
+        if after is GONE:
+            gone = Changed(path, _days(before, was, kept.unit) if was is not None else before, GONE)
+            yield _finding(step, "retention-shrinks", [gone], kept.loses, RETENTION_SAFE, loses_data=True)
+            return
+        if (was is None or will_be is None) and before != after:
             yield _finding(
                 step,
                 "undecided",
                 [Changed(path, before, after)],
                 f"whether {path} shrinks is known only in the update",
-                "state it as a plain value, so that it can be reviewed",
+                _STATED,
             )
             return
-        if will_be < was:
+        if was is not None and will_be is not None and will_be < was:
             said = (_days(before, was, kept.unit), _days(after, will_be, kept.unit))
             yield _finding(
                 step,
@@ -428,9 +454,20 @@ def _version(value: Any) -> list[int]:
 def _versions(step: Step) -> Iterator[Finding]:
     if "engineVersion" not in (step.new.get("inputs") or {}) and "engineVersion" not in (step.old.get("inputs") or {}):
         return
-    if step.type not in STATEFUL or step.op == "same" or step.after("engineVersion") in (UNKNOWN, SECRET):
+    if not any(stateful(each) for each in step.types) or step.op == "same":
         return
     before, after = step.before("engineVersion"), step.after("engineVersion")
+    if after in (UNKNOWN, SECRET):
+        if before != after:
+            yield _finding(
+                step,
+                "undecided",
+                [Changed("engineVersion", before, after)],
+                "which version the engine gets is known only in the update: it can be another major",
+                _STATED,
+                effect="outage",
+            )
+        return
     old, new = _version(before), _version(after)
     if old and new and old[0] != new[0]:
         yield _finding(
@@ -448,7 +485,7 @@ def _versions(step: Step) -> Iterator[Finding]:
     actual = (step.old.get("outputs") or {}).get("engineVersionActual")
     running = _version(actual)
     shared = min(len(running), len(new))
-    touched = any(_first(each.path) == "engineVersion" for each in step.changes)
+    touched = any(first_of(each.path) == "engineVersion" for each in step.changes)
     if running and new and not touched and running[:shared] != new[:shared]:
         yield _finding(
             step,
@@ -470,7 +507,7 @@ def _interruptions(preview: Preview) -> Iterator[Interruption]:
             continue
         for change in step.changes:
             for each in INTERRUPTIONS:
-                if step.type in each.types and _first(change.path) in each.properties:
+                if step.type in each.types and first_of(change.path) in each.properties:
                     when = _when(step, windowed=each.windowed)
                     for part in _parts(Changed(change.path, change.before, change.after)):
                         yield Interruption(step.urn, part, each.effect, when, each.what)
@@ -498,6 +535,8 @@ def shown(value: Any) -> str:
     """A value in a few characters; never one that the engine knows to be secret."""
     if value is ABSENT or value is None:
         return "not set"
+    if value is GONE:
+        return "its rule is gone"
     if value == UNKNOWN:
         return "known only during the update"
     if isinstance(value, bool):

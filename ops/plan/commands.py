@@ -95,7 +95,11 @@ def comment(
     prod.stderr. A preview that failed, or that there is none of, is told of too. Exit code 0 whatever the verdict:
     `check` is the gate.
     """
-    held = waivers.load(waivers_file, day(today))
+    held: Sequence[waivers.Waiver] | str
+    try:
+        held = waivers.load(waivers_file, day(today))
+    except OpsError as error:
+        held = str(error)  # an older comment, of when they could be read, must not stay
     plans = [_stack_plan(each, held, day(today)) for each in previews]
     redact = redactor(value for each in plans for value in (known_to(each.preview or Preview([]))))
     text = composed(plans, redact, run=run)
@@ -108,7 +112,8 @@ def comment(
         click.echo(text, nl=False)
 
 
-def _stack_plan(given: str, held: Sequence[waivers.Waiver], today: date) -> StackPlan:
+def _stack_plan(given: str, held: Sequence[waivers.Waiver] | str, today: date) -> StackPlan:
+    """`held` is why there are no waivers, where they cannot be read."""
     name, _, where = given.rpartition("=")
     path = Path(where)
     name = name or path.stem
@@ -122,6 +127,8 @@ def _stack_plan(given: str, held: Sequence[waivers.Waiver], today: date) -> Stac
         return StackPlan(name, failure=failure or str(error), policies=policies)
     if policies is None and seen.policies:
         policies = policy_results.of_events(seen.policies)
+    if isinstance(held, str):
+        return StackPlan(name, seen, None, "\n".join(filter(None, (held, failure))), policies)
     return StackPlan(name, seen, gate.check(seen, held, today), failure, policies)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Any
 
 from ops.plan.check import Changed, Finding, Verdict
 from ops.plan.contents import Migration, differences, line, migrations, outputs
@@ -23,6 +25,7 @@ MARKER = "<!-- meetinity-data: the plan of this pull request -->"
 LIMIT = 65_536
 _LONGEST_VALUE = 80
 _LONGEST_ERROR = 4_000
+_NOTE = 90  # how long a line is at most that counts what was cut
 _WIDTH = 100  # of a code block's lines: GitHub does not wrap them, and shows about so many
 _WAIVERS = "policies/plan-waivers.yaml"
 
@@ -34,7 +37,7 @@ class StackPlan:
     name: str
     preview: Preview | None = None
     verdict: Verdict | None = None
-    """None where there is no preview to judge."""
+    """None where there is no preview to judge, or nothing to judge it by."""
     failure: str = ""
     """Why there is none, or what the preview said on stderr when it failed."""
     policies: Policies | None = None
@@ -73,26 +76,29 @@ class _Part:
     """Rows that are shown as far as there is room, whole ones only."""
 
     before: str
-    rows: Sequence[str]
+    rows: Sequence[Any]
     after: str = ""
     noun: str = "line"
+    told: Callable[[Any], str] = str
+    """A row as Markdown; of a large plan most are never asked for."""
 
     def fitted(self, room: int) -> str:
-        if not self.rows:
-            return ""
-        cut = "{count} more {noun}{s} cut; the job's log has {them} all.\n"
-        room -= len(self.before) + len(self.after) + len(cut) + 20
+        """At most `room` characters, which is at least _NOTE."""
+        left = room - len(self.before) - len(self.after) - _NOTE
         shown: list[str] = []
         for row in self.rows:
-            room -= len(row)
-            if room < 0:
+            text = self.told(row)
+            left -= len(text)
+            if left < 0:
                 break
-            shown.append(row)
-        left = len(self.rows) - len(shown)
-        if not shown and not self.before:
-            return ""
-        said = cut.format(count=left, noun=self.noun, s="s were" if left > 1 else " was", them="them") if left else ""
-        return f"{self.before}{''.join(shown)}{self.after}{said}"
+            shown.append(text)
+        cut = len(self.rows) - len(shown)
+        said = (
+            f"{_many(cut, self.noun)} {'were' if cut > 1 else 'was'} cut; the job's log has them all.\n" if cut else ""
+        )
+        if cut and shown:
+            said = said.replace(" ", " more ", 1)
+        return f"{self.before}{''.join(shown)}{self.after}{said}" if shown else said
 
 
 @dataclass
@@ -109,34 +115,34 @@ def comment(plans: Iterable[StackPlan], redact: Redact, *, run: str = "", limit:
     everything else is cut where the room ends. `run` is the address of the job's log.
     """
     ordered = sorted(plans, key=lambda each: (each.rank, each.name))
+    head = MARKER + redact(_head(ordered, run))  # the marker has to stand whatever is secret
     for detail in _Details:
         sections = [_section(plan, detail, redact) for plan in ordered]
-        head = redact(_head(ordered, run))
         room = limit - len(head) - sum(len(each.must) for each in sections)
-        if room > 0:
+        if room >= _NOTE * len(sections) * max((len(each.parts) for each in sections), default=0):
             break
     else:
-        return redact(_head(ordered, run) + "There is more to say than a comment holds: see the job's log.\n")[:limit]
+        return (head + "There is more to say than a comment holds: see the job's log.\n")[:limit]
     texts = []
     for number, section in enumerate(sections):
         share = room // (len(sections) - number)
         text = ""
-        for part in section.parts:
-            text += part.fitted(share - len(text))
+        for later, part in reversed(list(enumerate(reversed(section.parts)))):
+            text += part.fitted(share - len(text) - later * _NOTE)
         room -= len(text)
         texts.append(section.must + text)
     return head + "".join(texts)
 
 
-# How much is said of each finding: all of it; no value that is long; names alone.
-_FULL, _SHORT, _NAMES = range(3)
-_Details = (_FULL, _SHORT, _NAMES)
+# How much is said of each finding: all; no long value; names alone; those cut, and as many as there is room for.
+_FULL, _SHORT, _NAMES, _CUT = range(4)
+_Details = (_FULL, _SHORT, _NAMES, _CUT)
 
 
 def _head(plans: Sequence[StackPlan], run: str) -> str:
     log = f" · [log]({run})" if run else ""
     told = " · ".join(f"{each.icon} **{each.name}**" for each in plans)
-    return f"{MARKER}\n## Plan: {told}{log}\n\n"
+    return f"\n## Plan: {told}{log}\n\n"
 
 
 def _section(plan: StackPlan, detail: int, redact: Redact) -> _Section:
@@ -144,30 +150,37 @@ def _section(plan: StackPlan, detail: int, redact: Redact) -> _Section:
     parts: list[_Part] = []
     if plan.failed:
         must.append(_failure(plan, redact))
+    for title, found in (("Refused", plan.verdict.refused), ("Waived", plan.verdict.waived)) if plan.verdict else ():
+        if detail == _CUT:
+            parts.append(_Part(f"#### {title}\n\n", found, "\n", "dangerous change", _shortest))
+        else:
+            must.append(_findings(title, found, detail, redact))
+    parts += _violations(plan.policies, redact)
+    parts += _warnings(plan.preview, redact)
     if plan.verdict:
-        must.append(_findings("Refused", plan.verdict.refused, detail))
-        must.append(_findings("Waived", plan.verdict.waived, detail))
-    parts += _violations(plan.policies)
-    parts += _warnings(plan.preview)
-    if plan.verdict:
-        parts += _interruptions(plan.verdict)
+        parts += _interruptions(plan.verdict, redact)
     if plan.preview:
-        parts += _contents(plan.preview)
+        parts += _contents(plan.preview, redact)
     if plan.verdict:
         parts += _waivers(plan.verdict)
-    parts += _policies(plan.policies)
+    parts += _policies(plan.policies, redact)
     if plan.preview:
-        parts.append(_diff(plan.preview))
-    redacted = [
-        _Part(redact(each.before), [redact(row) for row in each.rows], redact(each.after), each.noun) for each in parts
-    ]
-    return _Section(plan, redact("".join(must)), redacted)
+        parts.append(_diff(plan.preview, redact))
+    return _Section(plan, redact("".join(must)), [_redacted(each, redact) for each in parts if each.rows])
+
+
+def _redacted(part: _Part, redact: Redact) -> _Part:
+    return replace(part, before=redact(part.before), after=redact(part.after), told=lambda row: redact(part.told(row)))
+
+
+def _shortest(finding: Finding) -> str:
+    return f"- **{finding.kind}** {code(finding.name if len(finding.name) <= 60 else finding.name[:59] + '…')}\n"
 
 
 def _verdict(plan: StackPlan) -> str:
     verdict = plan.verdict
     if verdict is None:
-        return "there is no preview"
+        return "not judged" if plan.preview else "there is no preview"
     told = []
     if verdict.refused:
         told.append(_refused(verdict.refused))
@@ -222,7 +235,8 @@ def _failure(plan: StackPlan, redact: Redact) -> str:
         half = _LONGEST_ERROR // 2
         text = f"{text[:half]}\n… {len(text) - _LONGEST_ERROR} characters …\n{text[-half:]}"
     listed = " What it lists below may be a part." if plan.preview and plan.preview.changed else ""
-    return f"**The preview failed.**{listed}\n\n{_fenced(_wrapped(text) or 'It gave no reason.')}\n"
+    what = "The preview failed" if plan.verdict or not plan.preview else "The gate cannot judge it"
+    return f"**{what}.**{listed}\n\n{_fenced(_wrapped(text) or 'It gave no reason.')}\n"
 
 
 def _wrapped(text: str) -> str:
@@ -241,69 +255,84 @@ def _wrapped(text: str) -> str:
 
 
 def _fenced(text: str, language: str = "text") -> str:
-    longest = max((len(each) for each in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = _fence(text)
     return f"{fence}{language}\n{text}\n{fence}\n"
 
 
-def _code(text: str) -> str:
+def _fence(text: str) -> str:
+    longest = max((len(each) for each in re.findall("`+", text)), default=0)
+    return "`" * max(3, longest + 1)
+
+
+def code(text: str) -> str:
     """In one code span, whatever it holds: a table cell would end at `|`."""
     flat = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
     return f"`{flat}`" if flat else "` `"
 
 
-def _change(change: Changed, longest: int = _LONGEST_VALUE) -> str:
-    return f"{_code(change.path)}: {_code(line(change.before, longest))} → {_code(line(change.after, longest))}"
+def _text(text: str) -> str:
+    """Words that somebody else wrote: no markup but code spans, no image, and nobody is called."""
+    parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    for index in range(0, len(parts), 2):
+        plain = parts[index].replace("<", "&lt;").replace("](", "]\\(").replace("|", "\\|")
+        parts[index] = re.sub(r"(?<!\w)@(?=\w)(?!sha256:)", "@<!-- -->", plain)
+    return "".join(parts)
+
+
+def _change(change: Changed, longest: int, redact: Redact) -> str:
+    before, after = (code(line(each, longest, redact)) for each in (change.before, change.after))
+    return f"{code(change.path)}: {before} → {after}"
 
 
 # What the gate found: always there
 
 
-def _findings(title: str, findings: Sequence[Finding], detail: int) -> str:
+def _findings(title: str, findings: Sequence[Finding], detail: int, redact: Redact) -> str:
     if not findings:
         return ""
     text = f"#### {title}\n\n"
     for _, same in groupby(findings, key=lambda each: (each.kind, each.means, each.safe, each.effect, each.waiver)):
-        text += _alike(list(same), detail)
+        text += _alike(list(same), detail, redact)
     return text + "\n"
 
 
-def _alike(findings: Sequence[Finding], detail: int) -> str:
+def _alike(findings: Sequence[Finding], detail: int, redact: Redact) -> str:
     first = findings[0]
     effect = {"outage": "**outage**", "failover": "**failover**", "none": "no outage"}[first.effect]
     lost = " · **data lost**" if first.loses_data else ""
-    names = ", ".join(_code(each.name) for each in findings)
+    names = ", ".join(code(each.name) for each in findings)
     head = f"- **{first.kind}** {names}" if detail == _NAMES or len(findings) == 1 else f"- **{first.kind}**"
     text = f"{head} · {effect}{lost}\n"
     if detail == _NAMES:
         return text
     for each in findings:
         longest = _LONGEST_VALUE if detail == _FULL else 20
-        changes = ", ".join(_change(change, longest) for change in each.at_fault)
+        changes = ", ".join(_change(change, longest, redact) for change in each.at_fault)
         if len(findings) > 1:
-            text += f"  - {_code(each.name)}{': ' if changes else ''}{changes}\n"
+            text += f"  - {code(each.name)}{': ' if changes else ''}{changes}\n"
         elif changes:
             text += f"  - because of {changes}\n"
-    text += f"  - {first.means}\n"
+    text += f"  - {_text(first.means)}\n"
     if first.waiver:
         waiver = first.waiver
-        return text + f"  - waived by {waiver.owner} until {waiver.until}: {line(waiver.reason, 200)}\n"
+        reason = _text(line(waiver.reason, 200, redact))
+        return text + f"  - waived by {_text(waiver.owner)} until {waiver.until}: {reason}\n"
     return text + f"  - **instead:** {first.safe}\n"
 
 
 # The rest, while there is room
 
 
-def _violations(policies: Policies | None) -> Iterator[_Part]:
-    rows = [_result(each) for each in policies.results if each.level == "mandatory"] if policies else []
+def _violations(policies: Policies | None, redact: Redact) -> Iterator[_Part]:
+    rows = [_result(each, redact) for each in policies.results if each.level == "mandatory"] if policies else []
     yield _Part("#### Policies that refuse it\n\n", rows, "\n", "violation")
 
 
-def _policies(policies: Policies | None) -> Iterator[_Part]:
+def _policies(policies: Policies | None, redact: Redact) -> Iterator[_Part]:
     """What stops nothing stands folded: most of it is there on every pull request."""
     if policies is None:
         return
-    rows = [_result(each) for each in policies.results if each.level != "mandatory"]
+    rows = [_result(each, redact) for each in policies.results if each.level != "mandatory"]
     told = ", ".join(f"{count} {level}" for level, count in policies.counts.items()) or "nothing to say"
     undecided = f", {_many(policies.undecided, 'rule')} undecided until the update" if policies.undecided else ""
     if rows:
@@ -313,23 +342,24 @@ def _policies(policies: Policies | None) -> Iterator[_Part]:
         yield _Part("", [f"Policies: {told}{undecided}.\n\n"])
 
 
-def _result(each: PolicyResult) -> str:
-    return f"- {each.level} **{each.policy}**{_named(each.urn)}: {line(each.message, 600)}\n"
+def _result(each: PolicyResult, redact: Redact) -> str:
+    return f"- {each.level} **{each.policy}**{_named(each.urn)}: {_text(line(each.message, 600, redact))}\n"
 
 
-def _warnings(preview: Preview | None) -> Iterator[_Part]:
+def _warnings(preview: Preview | None, redact: Redact) -> Iterator[_Part]:
     warned = [each for each in preview.diagnostics if each.severity == "warning"] if preview else []
-    rows = [f"- ⚠️{_named(each.urn)} {_code(line(each.message, 400))}\n" for each in warned if each.message]
+    rows = [f"- ⚠️{_named(each.urn)} {code(line(each.message, 400, redact))}\n" for each in warned if each.message]
     yield _Part("#### Warnings\n\n", rows, "\n", "warning")
 
 
 def _named(urn: str) -> str:
-    return f" {_code(urn.split('::', 3)[-1])}" if urn else ""
+    return f" {code(urn.split('::', 3)[-1])}" if urn else ""
 
 
-def _interruptions(verdict: Verdict) -> Iterator[_Part]:
+def _interruptions(verdict: Verdict, redact: Redact) -> Iterator[_Part]:
     rows = [
-        f"| {_code(each.name)} | {_change(each.change, 40)} | {each.effect} | {each.when} | {each.what} |\n"
+        f"| {code(each.name)} | {_change(each.change, 40, redact)} | {each.effect} | {_text(each.when)} "
+        f"| {each.what} |\n"
         for each in verdict.interruptions
     ]
     yield _Part(
@@ -337,15 +367,22 @@ def _interruptions(verdict: Verdict) -> Iterator[_Part]:
     )
 
 
-def _contents(preview: Preview) -> Iterator[_Part]:
-    yield _Part("#### Migrations that will run\n\n", [_migration(each) for each in migrations(preview)], "\n")
+def _contents(preview: Preview, redact: Redact) -> Iterator[_Part]:
+    yield _Part("#### Migrations that will run\n\n", [_migration(each, redact) for each in migrations(preview)], "\n")
     units = [
-        f"- {_code(f'{amount:+g} {unit}' if abs(amount) == 1 else f'{amount:+g} {_plural(unit)}')}\n"
+        f"- {code(redact(f'{amount:+g} {unit if abs(amount) == 1 else _plural(unit)}'))}\n"
         for unit, amount in costs(preview).items()
     ]
     yield _Part("#### Units that cost money\n\n", units, "\n")
-    changes = [f"| {_code(each.path)} | {_cell(each.before)} | {_cell(each.after)} |\n" for each in outputs(preview)]
+    changes = [
+        f"| {code(each.path)} | {_cell(each.before, redact)} | {_cell(each.after, redact)} |\n"
+        for each in outputs(preview)
+    ]
     yield _Part("#### Outputs that change\n\n| output | before | after |\n|---|---|---|\n", changes, "\n", "output")
+
+
+def _cell(value: object, redact: Redact) -> str:
+    return code(line(value, _LONGEST_VALUE, redact))
 
 
 def _plural(unit: str) -> str:
@@ -357,34 +394,37 @@ def _plural(unit: str) -> str:
     return unit.replace("unit (ACU)", "units (ACU)") if "(ACU)" in unit else f"{unit}s"
 
 
-def _cell(value: object) -> str:
-    return _code(line(value, _LONGEST_VALUE))
-
-
-def _migration(each: Migration) -> str:
-    was = f" (was {_code(each.was)})" if each.was and each.was != each.image else ""
-    to = f", up to revision {_code(each.revision)}" if each.revision else ""
-    where = f" on {_code(each.target)}" if each.target else ""
-    return f"- **{each.service}**{where}: {_code(each.image)}{was} runs {_code(' '.join(each.command))}{to}\n"
+def _migration(each: Migration, redact: Redact) -> str:
+    was = f" (was {code(redact(each.was))})" if each.was and each.was != each.image else ""
+    to = f", up to revision {code(redact(each.revision))}" if each.revision else ""
+    where = f" on {code(redact(each.target))}" if each.target else ""
+    command, image = code(redact(" ".join(each.command))), code(redact(each.image))
+    return f"- **{_text(each.service)}**{where}: {image}{was} runs {command}{to}\n"
 
 
 def _waivers(verdict: Verdict) -> Iterator[_Part]:
     stale = [
-        f"- {word}: {', '.join(sorted(each.kinds))} for {_code(each.urn)} ({each.owner}, until {each.until})\n"
+        f"- {word}: {', '.join(sorted(each.kinds))} for {code(each.urn)} ({_text(each.owner)}, until {each.until})\n"
         for word, some in (("over", verdict.expired), ("not needed", verdict.idle))
         for each in some
     ]
     yield _Part(f"#### Waivers to take out of `{_WAIVERS}`\n\n", stale, "\n")
     entries = [
-        f"  - urn: {urn}\n    kind: [{', '.join(kinds)}]\n    owner:\n    reason:\n    until:\n"
+        f"  - urn: {_scalar(urn)}\n    kind: [{', '.join(kinds)}]\n    owner:\n    reason:\n    until:\n"
         for urn, kinds in _to_waive(verdict.refused).items()
     ]
+    fence = _fence("".join(entries))
     yield _Part(
-        f"<details><summary>If it is meant: entries for <code>{_WAIVERS}</code></summary>\n\n```yaml\nwaivers:\n",
+        f"<details><summary>If it is meant: entries for <code>{_WAIVERS}</code></summary>\n\n{fence}yaml\nwaivers:\n",
         entries,
-        "```\n\n</details>\n\n",
+        f"{fence}\n\n</details>\n\n",
         "entry",
     )
+
+
+def _scalar(urn: str) -> str:
+    """As YAML: plain where it can be."""
+    return urn if re.fullmatch(r"[\w:$/.-]+", urn) else json.dumps(urn)
 
 
 def _to_waive(findings: Sequence[Finding]) -> Mapping[str, Sequence[str]]:
@@ -402,16 +442,17 @@ _ORDER = {"replace": 0, "delete": 1, "update": 3, "create": 4}
 _SIGNS: Mapping[str, str] = {"replace": "!", "delete": "-", "create": "+"}
 
 
-def _diff(preview: Preview) -> _Part:
+def _diff(preview: Preview, redact: Redact) -> _Part:
     steps = sorted(preview.changed, key=lambda each: (_order(each), each.urn))
     count = _many(len(steps), "resource")
     # Longer than any run of backticks that a value could bring.
     fence = "`" * 6
     return _Part(
         f"<details><summary>Every change: {count}</summary>\n\n{fence}diff\n",
-        [_resource(each) for each in steps],
+        steps,
         f"{fence}\n\n</details>\n\n",
         "resource",
+        lambda step: _resource(step, redact),
     )
 
 
@@ -423,18 +464,23 @@ def _op(step: Step) -> str:
     return "replace" if step.replaces else "delete" if step.deletes else "create" if step.creates else step.op
 
 
-def _resource(step: Step) -> str:
+def _resource(step: Step, redact: Redact) -> str:
     op = _op(step)
     sign = _SIGNS.get(op, "!")
-    text = f"{sign} {op if op != 'same' else 'protection'} {step.type} {step.name}\n"
+    text = f"{sign} {op if op != 'same' else 'protection'} {_flat(step.type)} {_flat(step.name)}\n"
     forced = {each.path for each in step.changes if each.replaces}
     for each in differences(step):
         mark = "   # forces the replacement" if _first_of(each.path, forced) else ""
         if each.before is not ABSENT:
-            text += f"-     {each.path}: {line(each.before, 120)}{mark}\n"
+            text += f"-     {_flat(each.path)}: {line(each.before, 120, redact)}{mark}\n"
         if each.after is not ABSENT:
-            text += f"+     {each.path}: {line(each.after, 120)}{mark if each.before is ABSENT else ''}\n"
+            after = line(each.after, 120, redact)
+            text += f"+     {_flat(each.path)}: {after}{mark if each.before is ABSENT else ''}\n"
     return text.replace("``````", "`` ````")
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _first_of(path: str, forced: set[str]) -> bool:

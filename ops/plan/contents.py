@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ops.plan.check import Changed, shown
-from ops.plan.preview import ABSENT, SECRET, Preview, Step, types_of
+from ops.plan.preview import ABSENT, SECRET, Preview, Step, at, types_of
+
+# What the bridge, the Kubernetes provider and the engine keep among the properties; others' keys may begin so too.
+BOOKKEEPING = frozenset({"__defaults", "__meta", "__autonamed", "__inputs", "__initialApiVersion", "__fieldManager"})
 
 _JOB = "kubernetes:batch/v1:Job"
 _MIGRATION = f"meetinity:data:MigrationJob${_JOB}"
@@ -36,30 +39,34 @@ def migrations(preview: Preview) -> Sequence[Migration]:
 
 
 def _migration(step: Step) -> Migration:
+    # Any part of a Job can be secret, or known only in the update: then it is a text.
     new, old = _containers(step.new), _containers(step.old)
-    labels = ((step.new.get("inputs") or {}).get("metadata") or {}).get("labels") or {}
-    template = _template(step.new)
-    expected = [each for each in new.get("check", {}).get("env") or [] if each.get("name") == "EXPECTED_REVISION"]
+    labels = at(step.new, ("inputs", "metadata", "labels"))
+    annotations = at(step.new, (*_TEMPLATE, "metadata", "annotations"))
+    env, command = _listed(new.get("check"), "env"), _listed(new.get("migrate"), "command")
+    expected = [at(each, ("value",)) for each in env if at(each, ("name",)) == "EXPECTED_REVISION"]
     return Migration(
-        str(labels.get("app.kubernetes.io/name") or step.name),
-        str(new.get("migrate", {}).get("image", "")),
-        str(old.get("migrate", {}).get("image", "")),
-        [str(each) for each in new.get("migrate", {}).get("command") or []],
-        str(expected[0].get("value") or "") if expected else "",
-        str(((template.get("metadata") or {}).get("annotations") or {}).get("meetinity.io/migration-target", "")),
+        str(at(labels, ("app.kubernetes.io/name",)) or step.name),
+        str(at(new.get("migrate"), ("image",)) or ""),
+        str(at(old.get("migrate"), ("image",)) or ""),
+        [str(each) for each in command],
+        str((expected or [""])[0] or ""),
+        str(at(annotations, ("meetinity.io/migration-target",)) or ""),
     )
 
 
-def _template(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    spec = (state.get("inputs") or {}).get("spec")
-    template = spec.get("template") if isinstance(spec, Mapping) else None
-    return template if isinstance(template, Mapping) else {}
+_TEMPLATE = ("inputs", "spec", "template")
 
 
-def _containers(state: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    spec = _template(state).get("spec") or {}
-    listed = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
-    return {each["name"]: each for each in listed if isinstance(each, Mapping) and "name" in each}
+def _listed(holder: Any, *path: str) -> Sequence[Any]:
+    found = at(holder, path)
+    return found if isinstance(found, list) else []
+
+
+def _containers(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    spec = at(state, (*_TEMPLATE, "spec"))
+    listed = [*_listed(spec, "initContainers"), *_listed(spec, "containers")]
+    return {name: each for each in listed if isinstance(name := at(each, ("name",)), str)}
 
 
 def outputs(preview: Preview) -> Sequence[Changed]:
@@ -79,7 +86,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every text, number or truth in it, by its path; nothing of what is empty as a whole."""
     if isinstance(value, Mapping) and value:
         for key in sorted(value, key=str):
-            if not str(key).startswith("__"):
+            if key not in BOOKKEEPING:
                 yield from leaves(value[key], f"{path}.{key}" if path else str(key))
     elif isinstance(value, list) and value:
         for index, each in enumerate(value):
@@ -111,7 +118,7 @@ def _below(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     return leaves(value, path) if isinstance(value, (Mapping, list)) else iter([(path, value)])
 
 
-def line(value: Any, longest: int) -> str:
-    """A value on one line, cut."""
-    text = " ".join(shown(value).split())
+def line(value: Any, longest: int, redact: Callable[[str], str]) -> str:
+    """A value on one line, cut: a secret that was folded or cut before it is taken out would not be known again."""
+    text = " ".join(redact(shown(value)).split())
     return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -51,4 +51,5 @@ def read(path: Path) -> Policies:
 
 
 def _ordered(results: Sequence[PolicyResult]) -> Sequence[PolicyResult]:
-    return sorted(results, key=lambda each: (LEVELS.index(each.level), each.policy, each.urn))
+    order = {level: number for number, level in enumerate(LEVELS)}
+    return sorted(results, key=lambda each: (order.get(each.level, len(order)), each.policy, each.urn))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,11 @@ def segments(path: str) -> Keys:
     return tuple(
         name or (int(index) if index else json.loads(f'"{quoted}"')) for name, index, quoted in _SEGMENT.findall(path)
     )
+
+
+def first_of(path: str) -> str:
+    """Its first part; all of it where it has none."""
+    return str(next(iter(segments(path)), path))
 
 
 def types_of(urn: str) -> str:
@@ -127,7 +132,8 @@ class Step:
 
     @property
     def parent(self) -> str:
-        return str(self.state.get("parent") or "")
+        above = str(self.state.get("parent") or "")
+        return above if above.count("::") >= 3 else ""
 
     @property
     def unprotects(self) -> bool:
@@ -135,10 +141,15 @@ class Step:
 
     @property
     def matters(self) -> bool:
-        """Whether anything would be done: an unchanged resource is only told of where its protection changes."""
-        return self.op not in ("same", "read", "refresh") or bool(self.old.get("protect")) != bool(
-            (self.new or self.old).get("protect")
+        """Whether anything would be done: an unchanged resource is only told of where what keeps it changes."""
+        return self.op not in ("same", "read", "refresh") or any(
+            bool(self.old.get(key)) != bool(self.state.get(key)) for key in ("protect", "retainOnDelete")
         )
+
+    @property
+    def types(self) -> Sequence[str]:
+        """Its type, and the one that it had where an alias gives it another."""
+        return tuple(dict.fromkeys([self.type, str(self.old.get("type") or self.type)]))
 
     def before(self, path: str) -> Any:
         return self._value(self.old, path, inputs=True)
@@ -172,11 +183,11 @@ class Step:
             forced = any(str(each.get("kind", "")).endswith("-replace") for each in self.detailed_diff.values())
             for path, each in self.detailed_diff.items():
                 kind = str(each.get("kind", "update"))
-                own = kind.endswith("-replace") or (not forced and bool({path, str(segments(path)[0])} & reasons))
+                own = kind.endswith("-replace") or (not forced and bool({path, first_of(path)} & reasons))
                 yield self._change(path, kind.removesuffix("-replace"), own, inputs=bool(each.get("inputDiff")))
             # Providers name what forces a replacement by its path or by its first property.
-            known = {str(segments(path)[0]) for path in self.detailed_diff}
-            named = {each for each in reasons if str(segments(each)[0]) not in known}
+            known = {first_of(path) for path in self.detailed_diff}
+            named = {each for each in reasons if first_of(each) not in known}
         else:
             old, new = self.old.get("inputs") or {}, self.new.get("inputs") or {}
             differing = {key for key in (*old, *new) if old.get(key, ABSENT) != new.get(key, ABSENT)}
@@ -280,7 +291,7 @@ def is_preview(text: str) -> bool:
         return True
     try:
         document = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return False
     return _is_document(document)
 
@@ -301,13 +312,39 @@ def parse(text: str, where: str) -> Preview:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise OpsError(f"{where} is no preview: not JSON in line {error.lineno} ({error.msg}); {how}") from None
+    except RecursionError:
+        raise OpsError(f"{where} is no preview: it is nested without end; {how}") from None
     if not _is_document(document):
         raise OpsError(f"{where} is no preview: it has neither steps nor changeSummary nor diagnostics; {how}")
-    return Preview(
-        [_step(each, number, where) for number, each in enumerate(document.get("steps") or [])],
-        [_diagnostic(each) for each in document.get("diagnostics") or []],
-        bool(document.get("maybeCorrupt")),
-    )
+    listed, said = _typed(document, "steps", list, where), _typed(document, "diagnostics", list, where)
+    steps = [_step(each, number, where) for number, each in enumerate(listed)]
+    diagnostics = [_diagnostic(_object(each, "a diagnostic", where)) for each in said]
+    left_out = _left_out(steps, _typed(document, "changeSummary", dict, where))
+    return Preview(steps, [*diagnostics, *left_out], bool(document.get("maybeCorrupt")))
+
+
+def _typed(holder: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
+    """What `key` holds, empty for nothing. Raises OpsError where it is of another kind."""
+    value = holder.get(key)
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise OpsError(f"{where} is no preview: `{key}` is no {'list' if kind is list else 'object'}")
+    return value
+
+
+def _object(value: Any, what: str, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise OpsError(f"{where} is no preview: {what} is no object")
+    return value
+
+
+def _left_out(steps: Sequence[Step], counted: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    """What the engine counted and does not stand here: a file that was cut must not pass for a harmless plan."""
+    for op in ("delete", "replace"):
+        listed, count = sum(each.op == op for each in steps), counted.get(op)
+        if isinstance(count, int) and count > listed:
+            yield Diagnostic("error", f"the preview counts {count} x {op} and lists {listed}: a part of it is missing")
 
 
 def _diagnostic(given: Mapping[str, Any]) -> Diagnostic:
@@ -320,19 +357,20 @@ def _diagnostic(given: Mapping[str, Any]) -> Diagnostic:
 def _step(given: Any, number: int, where: str) -> Step:
     if not isinstance(given, dict) or str(given.get("urn", "")).count("::") < 3:
         raise OpsError(f"{where} is no preview: step {number} has no URN")
-    if given.get("op") not in _OPS:
+    if not isinstance(given.get("op"), str) or given["op"] not in _OPS:
         # A gate that does not know what would be done must not pass it.
         known = ", ".join(sorted(_OPS))
         raise OpsError(f"{where}: step {number} ({given['urn']}) has the op {given.get('op')!r}; known are {known}")
-    return Step(
-        given["op"],
-        given["urn"],
-        given.get("oldState") or {},
-        given.get("newState") or {},
-        given.get("detailedDiff") or {},
-        tuple(given.get("diffReasons") or ()),
-        tuple(given.get("replaceReasons") or ()),
-    )
+    its = f"{where}: step {number} ({given['urn']})"
+    old, new = (_typed(given, key, dict, its) for key in ("oldState", "newState"))
+    for state in (old, new):
+        for part in ("inputs", "outputs"):
+            _typed(state, part, dict, its)
+    diff = _typed(given, "detailedDiff", dict, its)
+    for path, each in diff.items():
+        _object(each, f"the difference of {path!r}", its)
+    reasons, replacing = (tuple(map(str, _typed(given, key, list, its))) for key in ("diffReasons", "replaceReasons"))
+    return Step(given["op"], str(given["urn"]), old, new, diff, reasons, replacing)
 
 
 # The engine's events
@@ -341,32 +379,29 @@ def _step(given: Any, number: int, where: str) -> Step:
 def _is_events(text: str) -> bool:
     try:
         first = json.loads(text.partition("\n")[0])
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return False
     return isinstance(first, dict) and "sequence" in first
 
 
 def _of_events(text: str, where: str) -> Preview:
     steps: dict[tuple[str, str], Step] = {}
-    diagnostics, policies, ended = [], [], False
-    corrupt = False
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            event = json.loads(line or "{}")
-        except json.JSONDecodeError as error:
-            raise OpsError(f"{where} is no preview: event {number} is no JSON ({error.msg})") from None
+    diagnostics: list[Diagnostic] = []
+    policies: list[PolicyResult] = []
+    ended, corrupt, counted = False, False, {}
+    for number, event in enumerate(_events(text, where), 1):
         # The root's outputs come in its last event; the first one shows it as it was.
-        for kind in ("resourcePreEvent", "resOutputsEvent"):
-            if kind in event:
-                step = _step(_as_document(event[kind].get("metadata") or {}), number, where)
-                steps[step.urn, step.op] = step
-        said = event.get("diagnosticEvent")
-        if said and said.get("severity") in ("error", "warning") and not said.get("ephemeral"):
-            diagnostics.append(_diagnostic(said))
-        if said := event.get("policyEvent"):
+        for kind in event.keys() & {"resourcePreEvent", "resOutputsEvent"}:
+            its = _typed(_object(event[kind], f"event {number}", where), "metadata", dict, where)
+            step = _step(_as_document(its, where), number, where)
+            before = steps.get((step.urn, step.op))
+            steps[step.urn, step.op] = replace(step, old=step.old or before.old) if before else step
+        diagnostics += _told(event, where)
+        if said := _typed(event, "policyEvent", dict, where):
             policies.append(_policy(said))
-        if summary := event.get("summaryEvent"):
-            ended, corrupt = True, bool(summary.get("maybeCorrupt"))
+        if summary := _typed(event, "summaryEvent", dict, where):
+            ended, corrupt = True, corrupt or bool(summary.get("maybeCorrupt"))
+            counted = _typed(summary, "resourceChanges", dict, where)
             if summary.get("result") == "failed" and not any(each.severity == "error" for each in diagnostics):
                 diagnostics.append(Diagnostic("error", "preview failed"))
     if not ended:
@@ -376,13 +411,37 @@ def _of_events(text: str, where: str) -> Preview:
     whole = [
         step for (urn, op), step in steps.items() if not (op in parts and urn in replaced and (urn, "replace") in steps)
     ]
+    diagnostics += [*_left_out(whole, counted), *_violated(policies, diagnostics)]
     return Preview(whole, diagnostics, corrupt, policies)
 
 
-def _as_document(event: Mapping[str, Any]) -> dict[str, Any]:
+def _events(text: str, where: str) -> Iterator[Mapping[str, Any]]:
+    for number, line in enumerate(text.split("\n"), 1):  # a value may hold what splitlines takes for an end
+        try:
+            yield _object(json.loads(line.strip() or "{}"), f"event {number}", where)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise OpsError(f"{where} is no preview: event {number} is no JSON ({error})") from None
+
+
+def _told(event: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:
+    said = _typed(event, "diagnosticEvent", dict, where)
+    if said.get("severity") in ("error", "warning") and not said.get("ephemeral"):
+        yield _diagnostic(said)
+    if failed := _typed(event, "errorEvent", dict, where):
+        yield Diagnostic("error", str(failed.get("error") or "the engine failed"))
+
+
+def _violated(policies: Sequence[PolicyResult], told: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """A policy that must hold and does not fails the preview, whatever its summary says."""
+    names = sorted({each.policy for each in policies if each.level == "mandatory"})
+    if names and not any(each.severity == "error" for each in told):
+        yield Diagnostic("error", f"policies refuse it: {', '.join(names)}")
+
+
+def _as_document(event: Mapping[str, Any], where: str) -> dict[str, Any]:
     diff = {
-        path: {**each, "kind": each.get("diffKind", "update")}
-        for path, each in (event.get("detailedDiff") or {}).items()
+        path: {**_object(each, f"the difference of {path!r}", where), "kind": each.get("diffKind", "update")}
+        for path, each in _typed(event, "detailedDiff", dict, where).items()
     }
     return {
         "op": event.get("op"),

@@ -18,6 +18,7 @@ from ops.plan.preview import SECRET, UNKNOWN, Preview
 
 Redact = Callable[[str], str]
 
+_HOLDER = "kubernetes:core/v1:Secret"
 # A shorter one would take words out of the text.
 _SHORTEST = 8
 _NAMES = re.compile(
@@ -29,6 +30,11 @@ _ENVIRONMENT = re.compile(r"(PASSWORD|PASSPHRASE|SECRET|SECRET_ACCESS_KEY|TOKEN|
 _SHAPES = (
     # scheme://user:password@host, the password up to the last @ before a slash.
     (re.compile(r"(?P<keep>\b[A-Za-z][A-Za-z0-9+.-]*://[^\s:/@\"'`]*:)[^\s/\"'`]+(?=@)"), r"\g<keep>"),
+    # The same where somebody forgot to encode a slash: digits before it are a port.
+    (
+        re.compile(r"(?P<keep>\b[A-Za-z][A-Za-z0-9+.-]*://[^\s:/@\"'`]+:)(?!\d+/)[^\s/@\"'`]*/[^\s@\"'`]*(?=@)"),
+        r"\g<keep>",
+    ),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), ""),
     (re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b"), ""),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"), ""),
@@ -44,8 +50,10 @@ _SHAPES = (
     (re.compile(r"(?P<keep>\bAUTH\s+(?:[\w.-]+\s+)?)[^\s`\"'|,]{8,}"), r"\g<keep>"),
     (
         re.compile(
-            r"(?i)(?P<keep>\b[\w.-]*(?:passw(?:or)?d|passphrase|secret_?access_?key|auth_?token|private_?key|api_?key)"
-            r"(?:[\"']?\s*=\s*|[\"']?\s*:\s+|[\"']:)[\"']?)(?!\[secret\]|(?:true|false|null|none|not set|known)\b)"
+            r"(?i)(?P<keep>\b[\w.-]*(?:passw(?:or)?d|passphrase|secret_?access_?key|private_?key|api_?key|"
+            r"client_?secret|client-key-data|(?:auth|access|refresh|session|security)[_-]?token|x-amz-signature)"
+            r"(?:\\*[\"']?\s*=\s*|\\*[\"']?\s*:\s+|\\*[\"']:)\\*[\"']?)"
+            r"(?!\[secret\]|(?:true|false|null|none|not set|known)\b)"
             r"[^\s\"'`,;|<>{}()\[\]]{6,}"
         ),
         r"\g<keep>",
@@ -93,13 +101,13 @@ def known_to(preview: Preview, environment: Mapping[str, str] = os.environ) -> I
     for step in preview.steps:
         for state in (step.old, step.new):
             for part in ("inputs", "outputs"):
-                yield from _named(state.get(part) or {}, secret=False)
+                yield from _named(state.get(part) or {}, secret=False, kind=step.type.startswith(_HOLDER))
     yield from (value for name, value in environment.items() if _ENVIRONMENT.search(name))
 
 
-def _named(document: Any, *, secret: bool) -> Iterator[str]:
+def _named(document: Any, *, secret: bool, kind: bool = False) -> Iterator[str]:
     if isinstance(document, Mapping):
-        kind = document.get("kind") == "Secret"
+        kind = kind or document.get("kind") == "Secret"
         for key, value in document.items():
             inside = secret or bool(_NAMES.search(str(key))) or (kind and key in ("data", "stringData"))
             # The name of a Secret's key is often that of what it is about.

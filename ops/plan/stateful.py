@@ -1,12 +1,13 @@
 """What holds state, and what its going would mean. The tables of the gate; `check` reads them.
 
-A type that is not listed here is recreated without loss: rules, roles, Jobs, alarms. What is `protect`ed is stateful
-whatever its type.
+A type that is not listed here is recreated without loss: rules, roles, Jobs, alarms; but one that is named like a store
+or a key is taken for it, and what is `protect`ed is stateful whatever its type.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ KINDS = {
     "retention-shrinks": "something is kept for a shorter time",
     "final-snapshot-off": "a store would go without a last snapshot, or with its backups",
     "insights-off": "the performance history ends",
+    "key-disabled": "an encryption key is turned off",
     "major-upgrade": "the engine's major version changes",
     "unseen-upgrade": "a change carries an engine version that nobody sees in it",
     "undecided": "a value that matters is not known before the update",
@@ -48,6 +50,13 @@ _BESIDE = (
 )
 _GROUP = "add the new group under another name, move the stores to it, and take the old one out in a later update"
 _STORE = Stateful("store", "a new, empty one takes its place", safe=_BESIDE, loses_data=True)
+_MEMBER = Stateful(
+    "instance",
+    "connections to it break; where it is the writer, another takes over or, without a reader, nobody can write",
+    "failover",
+    "connections to it break, and there is one less to fail over to; where it is the writer, another takes over",
+    safe="add the new instance first (database.instanceCount), fail over to it, then take this one out",
+)
 _CACHE = Stateful("cache", "a new, empty one takes its place", safe=_BESIDE, loses_data=True)
 _KEY = Stateful(
     "encryption key",
@@ -91,16 +100,12 @@ STATEFUL: dict[str, Stateful] = {
     "aws:rds/shardGroup:ShardGroup": _STORE,
     "aws:docdb/cluster:Cluster": _STORE,
     "aws:neptune/cluster:Cluster": _STORE,
+    "aws:docdb/clusterInstance:ClusterInstance": _MEMBER,
+    "aws:neptune/clusterInstance:ClusterInstance": _MEMBER,
     "aws:dynamodb/table:Table": _STORE,
     "aws:s3/bucket:Bucket": _STORE,
     "aws:s3/bucketV2:BucketV2": _STORE,
-    "aws:rds/clusterInstance:ClusterInstance": Stateful(
-        "instance",
-        "connections to it break; where it is the writer, another takes over or, without a reader, nobody can write",
-        "failover",
-        "connections to it break, and there is one less to fail over to; where it is the writer, another takes over",
-        safe="add the new instance first (database.instanceCount), fail over to it, then take this one out",
-    ),
+    "aws:rds/clusterInstance:ClusterInstance": _MEMBER,
     "aws:rds/proxy:Proxy": Stateful("proxy", "its endpoint changes", safe="add the new one first"),
     "aws:rds/subnetGroup:SubnetGroup": Stateful(
         "subnet group", "a cluster cannot change its group: it is replaced with it", safe=_BESIDE
@@ -143,6 +148,7 @@ STATEFUL: dict[str, Stateful] = {
     "aws:backup/plan:Plan": _BACKUPS,
     "aws:backup/selection:Selection": _BACKUPS,
     "aws:secretsmanager/secret:Secret": _VALUE,
+    "aws:secretsmanager/secretVersion:SecretVersion": _VALUE,
     "aws:ec2/securityGroup:SecurityGroup": _DOOR,
     "kubernetes:core/v1:Secret": Stateful(
         "Secret",
@@ -157,7 +163,32 @@ STATEFUL: dict[str, Stateful] = {
     "kubernetes:core/v1:PersistentVolume": _VOLUME,
     "kubernetes:apps/v1:StatefulSet": _VOLUME,
     "random:index/randomPassword:RandomPassword": _VALUE,
+    "random:index/randomBytes:RandomBytes": _VALUE,
 }
+
+# Of packages that the table does not know: what is named so holds something that nobody can make again.
+_NAMED_LIKE_ONE = re.compile(
+    r":(\w*(Cluster|Database|Instance|ReplicationGroup|(?<!Route)Table|Bucket|FileSystem|Volume|Domain|Namespace|Vault|"
+    r"Snapshot|Key|Secret|Password)|DB\w*)$"
+)
+_UNKNOWN = Stateful(
+    "store or key, by its name",
+    "a new one takes its place, and what the old one holds is lost",
+    deleted="what it holds is lost",
+    safe="leave it; if it holds nothing, add its type to the gate's table (ops/plan/stateful.py), or waive it",
+    loses_data=True,
+)
+
+
+def stateful(type_: str) -> Stateful | None:
+    """What a resource of this type holds; None for nothing. Kubernetes' patched kinds are the kind itself."""
+    type_ = type_.removesuffix("Patch") if type_.startswith("kubernetes:") else type_
+    if found := STATEFUL.get(type_):
+        return found
+    # A component holds nothing but its resources, which are judged one by one.
+    own = type_.startswith(("meetinity:", "pulumi:")) or not _NAMED_LIKE_ONE.search(type_)
+    return None if own else _UNKNOWN
+
 
 # The property that forces a replacement, where it is known for forcing one that nobody meant.
 REPLACING: dict[tuple[str, str], str] = {
@@ -194,6 +225,10 @@ _DATABASES = frozenset(
     {_CLUSTER, "aws:rds/instance:Instance", "aws:docdb/cluster:Cluster", "aws:neptune/cluster:Cluster"}
 )
 _UNPROTECT = "lift it in a pull request of its own, only for the generation that goes (`retiring: true`)"
+RETENTION_SAFE = (
+    "copy what is still needed first; where a shorter time is meant, say so in a waiver, and for a store in "
+    "`acknowledged` of the stack file as well"
+)
 SWITCHES = (
     Turned(
         "deletion-protection-off",
@@ -232,6 +267,24 @@ SWITCHES = (
         "leave it false: they run out by themselves",
     ),
     Turned(
+        "key-disabled",
+        frozenset({"aws:kms/key:Key", "aws:kms/externalKey:ExternalKey"}),
+        "isEnabled",
+        True,
+        True,
+        "nothing that it encrypted can be opened while it is off: stores stop, restores fail",
+        "leave it on; a key that is to go has no store and no backup left that needs it",
+    ),
+    Turned(
+        "retention-shrinks",
+        frozenset({"aws:backup/plan:Plan"}),
+        "rules[].enableContinuousBackup",
+        True,
+        False,
+        "no moment between two backups can be restored to any more",
+        RETENTION_SAFE,
+    ),
+    Turned(
         "insights-off",
         _DATABASES | {_INSTANCE},
         "performanceInsightsEnabled",
@@ -263,7 +316,9 @@ class Kept:
     """Values that mean no end."""
 
     def length(self, value: Any) -> float | None:
-        """None where it is no number."""
+        """None where it is no number; of a list how many there are."""
+        if isinstance(value, list):
+            return float(len(value))
         if isinstance(value, str):
             try:
                 value = float(value)
@@ -308,6 +363,12 @@ RETENTIONS = (
         forever=(0,),
     ),
     Kept(
+        frozenset({"aws:backup/plan:Plan"}),
+        "rules[].copyActions",
+        "copies",
+        "recovery points made from now on are not copied there: what takes the vault takes them",
+    ),
+    Kept(
         frozenset({"aws:backup/vaultLockConfiguration:VaultLockConfiguration"}),
         "minRetentionDays",
         "days",
@@ -327,10 +388,6 @@ RETENTIONS = (
         "there is less time to notice that the secret is going",
         absent=30,
     ),
-)
-RETENTION_SAFE = (
-    "copy what is still needed first; where a shorter time is meant, say so in a waiver, and for a store in "
-    "`acknowledged` of the stack file as well"
 )
 
 

@@ -100,7 +100,7 @@ def _mistakes(entry: Any, today: date) -> Sequence[str]:
         found.append(f"`urn` {given['urn']!r} is no URN: copy it from the refusal")
     kinds = given.get("kind", [])
     for kind in kinds if isinstance(kinds, list) else [kinds]:
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             found.append(f"`kind` {kind!r} is not known; known are {', '.join(KINDS)}")
     if not found and is_component(str(given["urn"])):
         each_alone = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind not in OF_COMPONENTS]

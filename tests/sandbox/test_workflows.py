@@ -285,7 +285,7 @@ def test_drift_opens_an_issue_and_its_end_closes_it(flow, deployed):
     assert drift(usual) == []
     (opened,) = drift(usual + 3)
     assert opened["state"] == "open"
-    assert "database-cluster` | backupRetentionPeriod |" in opened["body"]
+    assert "database-cluster` | `backupRetentionPeriod` |" in opened["body"]
     (closed,) = drift(usual)
     assert closed["state"] == "closed"
 

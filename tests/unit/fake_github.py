@@ -20,6 +20,7 @@ class FakeGitHub:
         self.comments: dict[int, list[dict[str, Any]]] = {}
         self.statuses: dict[str, list[dict[str, Any]]] = {}
         self.pulls: dict[str, list[dict[str, Any]]] = {}
+        self.head = "1" * 40  # of every pull request
         self.writer = "github-actions[bot]"
         self.fail: list[int] = []  # the next requests end with these statuses
         self.requests: list[str] = []
@@ -53,6 +54,8 @@ class FakeGitHub:
                 return 201, made
             case ["GET", "commits", commit, "statuses"]:
                 return 200, self._page(self.statuses.get(commit, []), query)
+            case ["GET", "pulls", number]:
+                return 200, {"number": int(number), "head": {"sha": self.head}}
             case ["GET", "commits", commit, "pulls"]:
                 return 200, self.pulls.get(commit, [])
         return 404, {"message": "Not Found"}

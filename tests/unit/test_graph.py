@@ -46,6 +46,40 @@ def test_the_order_of_a_state_does_not_matter():
         assert (mermaid(graph(shuffled)), svg(graph(shuffled))) == expected
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x01b", '"]; x["', "<script>", "#quot;", "a`|b", "\ud800"])
+def test_no_name_breaks_a_picture(name):
+    parent = urn(DATABASE, name, "")
+    picture = graph([Resource(parent), Resource(urn(CLUSTER, name), parent, change="create")])
+    ElementTree.fromstring(svg(picture))
+    drawn = mermaid(picture)
+    assert len(drawn.splitlines()) == 6
+    assert {line.count('"') for line in drawn.splitlines()[1:3]} == {2}
+    assert "#quot;quot" not in drawn.replace("#35;quot;", "")
+
+
+def test_many_of_one_kind_and_name_each_have_their_own_place():
+    picture = graph([Resource(f"urn:pulumi:prod::p::package{number}:x:Cluster::same") for number in range(150)])
+    assert len({line.split("[")[0] for line in mermaid(picture).splitlines()[1:]}) == 150
+
+
+def test_what_goes_in_a_circle_comes_after_what_it_needs_and_by_name():
+    one, two, last = (Resource(urn(CLUSTER, name), needs=frozenset(needs)) for name, needs in (
+        ("b", {urn(CLUSTER, "c"), urn(CLUSTER, "z")}), ("c", {urn(CLUSTER, "b")}), ("z", ()),
+    ))  # fmt: skip
+    assert [each.name for each in graph([two, one, last]).nodes] == ["z", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "resource", [{"urn": "x"}, {"urn": STORE, "parent": "zzz"}, {"urn": STORE, "dependencies": [{}]}]
+)
+def test_what_is_no_state_is_told_in_one_line(tmp_path, resource):
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps({"deployment": {"resources": [resource]}}))
+    done = CliRunner().invoke(main, ["graph", str(path)])
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert "is no state and no preview" in done.output
+
+
 def test_grouped_and_without_what_other_arrows_say():
     picture = graph(STACK)
     assert picture.groups == [COMPONENT, OTHER]

@@ -86,8 +86,9 @@ def test_a_question_without_a_yes_ends_in_a_line_that_says_so(answer, code, monk
 
 def test_what_a_program_asks_for_is_there_everywhere():
     """`--json`, in every command that shows or changes something of the stores."""
-    groups = [main.commands[name] for name in ("restore", "snapshot")]
-    commands = [main.commands[name] for name in ("status", "backups", "drill")]
+    context = click.Context(main)
+    groups = [main.get_command(context, name) for name in ("restore", "snapshot")]
+    commands = [main.get_command(context, name) for name in ("status", "backups", "drill")]
     for group in groups:
         commands += group.commands.values()
     assert [each.name for each in commands if "--json" not in [o for p in each.params for o in p.opts]] == []

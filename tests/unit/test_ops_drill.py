@@ -12,7 +12,8 @@ class Remains:
     """A stack with a drill's generation in its state, whose update fails so many times."""
 
     resources = tuple(
-        {"urn": f"urn:pulumi:prod::p::t::database-{each}"} for each in ("drill-cluster", "drill-instance-1")
+        {"urn": f"urn:pulumi:prod::p::t::database-{each}"}
+        for each in ("drill-cluster", "drill-instance-1", "drill-instance-parameters")
     )
 
     def __init__(self, fails: int) -> None:
@@ -43,7 +44,7 @@ EVERYTHING = ["database-drill", "database-drill-*"]
 def test_remains_whose_order_the_state_does_not_know_go_in_the_one_that_aws_accepts():
     stack = Remains(fails=1)
     drill._take_down(stack, "database")
-    assert stack.updates == [EVERYTHING, ["database-drill-instance-*"], ["database-drill-cluster"], EVERYTHING]
+    assert stack.updates == [EVERYTHING, ["database-drill-instance-1"], ["database-drill-cluster"], EVERYTHING]
 
 
 def test_remains_go_in_one_update_where_the_state_knows():

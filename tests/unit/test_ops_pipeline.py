@@ -10,11 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from ops.__main__ import main
+from ops.errors import OpsError
 from ops.pipeline import issue, lock, plan_gate
 from ops.pipeline.github import GitHub
 from ops.plan.comment import MARKER
 from ops.plan.digest import digest
 from ops.plan.preview import parse
+from sandbox.instance import CHECKOUT
 from tests.unit import fake_github
 
 HEAD, MERGED = "1" * 40, "2" * 40
@@ -104,6 +106,17 @@ def test_a_preview_that_cannot_begin_leaves_its_reason_for_the_comment(project):
     done = ops("preview", "plans/dev.json")
     assert (done.exit_code, "Pulumi.dev.yaml is no YAML" in done.output) == (1, True)
     assert "Pulumi.dev.yaml is no YAML" in (project / "plans/dev.stderr").read_text()
+
+
+def test_only_what_providers_say_for_debugging_is_left_out(project):
+    noise = {"sequence": 1, "diagnosticEvent": {"severity": "debug", "message": "noise"}}
+    lookalike = {"inputs": {"diagnosticEvent": {"severity": "debug"}, "text": "a\x85b"}}
+    deleted = {"sequence": 2, "resourcePreEvent": {"metadata": {"op": "delete", "urn": URN, "old": lookalike}}}
+    ended = {"sequence": 3, "summaryEvent": {"result": "succeeded", "resourceChanges": {"delete": 1}}}
+    lines = [json.dumps(each, ensure_ascii=False) for each in (deleted, noise, ended)]
+    (project / "answer-preview").write_text("\n".join(lines) + "\n")
+    assert ops("preview", "plan.json").exit_code == 0
+    assert (project / "plan.json").read_text() == "\n".join([lines[0], lines[2]]) + "\n"
 
 
 def test_a_preview_that_gives_no_json_says_what_it_gave(project):
@@ -209,6 +222,18 @@ def test_every_stack_gets_a_status_that_says_whether_it_may_be_deployed(project,
     }
 
 
+def test_waivers_that_cannot_be_read_let_nothing_be_deployed(project, github, monkeypatch):
+    def unreadable(_):
+        raise OpsError("waiver 1: `urn` is missing")
+
+    monkeypatch.setattr(plan_gate, "refusal", unreadable)
+    (project / "plans").mkdir()
+    (project / "plans/dev.json").write_text(json.dumps({"steps": [UPDATE]}))
+    assert ops("review", "record", "plans", "--commit", HEAD, "--stack", "dev").exit_code == 0
+    (status,) = github.statuses[HEAD]
+    assert (status["state"], status["description"]) == ("failure", "the plan gate cannot read its waivers")
+
+
 def test_drift_is_one_issue_that_is_kept_and_closed(project, github):
     runs = [
         ([UPDATE], "opened issue #1"),
@@ -224,7 +249,7 @@ def test_drift_is_one_issue_that_is_kept_and_closed(project, github):
         assert (done.exit_code, said in done.output) == (0, True), done.output
     assert "preview --json --non-interactive --stack dev --refresh" in (project / "asked").read_text()
     assert github.issues[0]["state"] == "closed"
-    assert "| `update` | `aws:rds/cluster:Cluster::database-cluster` | tags.Owner |" in github.issues[0]["body"]
+    assert "| `update` | `aws:rds/cluster:Cluster::database-cluster` | `tags.Owner` |" in github.issues[0]["body"]
     assert "VALUE" not in json.dumps(github.issues), "an issue has names of properties, not what they hold"
 
 
@@ -256,6 +281,45 @@ def test_one_comment_is_made_and_then_replaced_and_a_persons_is_left_alone(proje
         assert ops("comment", "comment.md", "--pull-request", "5").exit_code == 0
     assert [each["body"].removeprefix(f"{MARKER}\n") for each in github.comments[5]][1:] == ["second"]
     assert "quoted" in github.comments[5][0]["body"]
+
+
+def test_a_run_that_is_started_again_leaves_a_newer_heads_comment_alone(project, github):
+    for text, commit in (("new", HEAD), ("old", MERGED)):
+        (project / "comment.md").write_text(f"{MARKER}\n{text}")
+        done = ops("comment", "comment.md", "--pull-request", "5", "--commit", commit)
+        assert done.exit_code == 0
+    assert f"#5 is at {HEAD} by now" in done.output
+    assert [each["body"] for each in github.comments[5]] == [f"{MARKER}\nnew"]
+
+
+def test_the_review_is_that_of_the_pull_request_that_made_the_commit(project, github):
+    previews(project, UPDATE)
+    reviewed(github)
+    made = {"number": 9, "merged_at": "2026-11-24T11:00:00Z", "head": {"sha": "3" * 40}, "merge_commit_sha": MERGED}
+    github.pulls[MERGED].append(made)
+    done = ops("deploy", "--commit", MERGED)
+    assert (done.exit_code, "pull request #9 has no plan of dev" in done.output) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "owned"),
+    [
+        ("ops/plan/stateful.py", True),
+        (".github/workflows/preview.yml", True),
+        ("bootstrap/permissions.py", True),
+        ("policies/plan-waivers.yaml", True),
+        ("requirements.txt", True),
+        ("click.py", True),
+        ("urllib3/__init__.py", True),
+        ("Pulumi.prod.yaml", True),
+        ("Pulumi.dev.yaml", False),
+        ("docs/ci.md", False),
+    ],
+)
+def test_what_could_let_a_plan_pass_has_code_owners(path, owned):
+    lines = [line.split() for line in (CHECKOUT / ".github/CODEOWNERS").read_text().splitlines() if line[:1] in "/*"]
+    fitting = [owners for pattern, *owners in lines if pattern == "*" or f"/{path}".startswith(pattern)]
+    assert bool(fitting[-1]) is owned
 
 
 def test_an_issue_is_found_on_a_later_page_and_another_stacks_is_left_alone(github):

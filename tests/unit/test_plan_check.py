@@ -32,6 +32,8 @@ from tests.unit.previews import (
 
 TODAY = date(2026, 11, 24)
 LOGS = "aws:cloudwatch/logGroup:LogGroup"
+PLAN = "aws:backup/plan:Plan"
+RULES = [{"ruleName": name, "lifecycle": {"deleteAfter": days}} for name, days in (("daily", 35), ("monthly", 365))]
 SAFE = {"clusterIdentifier": "prod-postgres", "engineVersion": "16.15", "deletionProtection": True}
 
 
@@ -165,6 +167,11 @@ def test_an_unprotect_that_the_engine_counts_as_no_change():
     assert preview(made).counts() == {"unprotect": 1}
 
 
+def test_what_is_no_longer_kept_at_the_provider_is_told_of_though_nothing_else_changes():
+    made = step("same", old=SAFE, new=SAFE, retainOnDelete=True)
+    assert refused(made) == [("unprotect", "database-cluster", "retainOnDelete")]
+
+
 # The tables
 
 
@@ -175,6 +182,29 @@ def test_nothing_stateful_goes_or_is_replaced(type_, op):
     assert found.kind == ("replace" if op in ("replace", "create-replacement") else "delete")
     assert found.means
     assert found.safe
+
+
+@pytest.mark.parametrize(
+    "type_",
+    ["aws-native:rds:DBCluster", "postgresql:index/database:Database", "aws:efs/fileSystem:FileSystem",
+     "aws:ebs/volume:Volume", "tls:index/privateKey:PrivateKey", "mongodbatlas:index/cluster:Cluster"],
+)  # fmt: skip
+@pytest.mark.parametrize("op", ["delete", "replace"])
+def test_what_is_named_like_a_store_or_a_key_is_taken_for_one(type_, op):
+    assert refused(step(op, type_, "it")) == [(op, "it")]
+
+
+@pytest.mark.parametrize(
+    "type_", ["aws:ec2/routeTable:RouteTable", "aws:iam/role:Role", DATABASE, "pulumi:providers:aws", JOB]
+)
+def test_what_is_not_is_recreated_without_loss(type_):
+    assert refused(step("delete", type_, "it")) == []
+
+
+def test_a_store_that_an_alias_gives_another_type_is_a_store():
+    moved = step("replace", "example:index/thing:Thing", "it", SAFE, {**SAFE, "deletionProtection": False}, ("a",))
+    moved["oldState"]["type"] = CLUSTER
+    assert {each[0] for each in refused(moved)} == {"serving-removed", "replace", "deletion-protection-off"}
 
 
 def test_every_store_that_the_policies_know_is_stateful():
@@ -213,6 +243,17 @@ def test_every_store_that_the_policies_know_is_stateful():
             {"rules": [{"lifecycle": {"deleteAfter": 7}}]},
         ),
         ("undecided", CLUSTER, {"backupRetentionPeriod": 14}, {"backupRetentionPeriod": UNKNOWN}),
+        ("undecided", CLUSTER, {"backupRetentionPeriod": "[secret]"}, {"backupRetentionPeriod": 1}),
+        ("undecided", CLUSTER, {"engineVersion": "16.15"}, {"engineVersion": UNKNOWN}),
+        ("undecided", PLAN, {"rules": RULES}, {"rules": UNKNOWN}),
+        ("retention-shrinks", PLAN, {"rules": RULES}, {"rules": RULES[1:]}),
+        ("retention-shrinks", PLAN, {"rules": RULES}, {}),
+        ("retention-shrinks", PLAN, {"rules": [{"enableContinuousBackup": True}]}, {"rules": [{}]}),
+        ("retention-shrinks", PLAN, {"rules": [{"copyActions": [{"lifecycle": {}}]}]}, {"rules": [{}]}),
+        ("deletion-protection-off", CLUSTER, {"deletionProtection": "[secret]"}, {"deletionProtection": False}),
+        ("deletion-protection-off", CLUSTER, {"deletionProtection": "true"}, {"deletionProtection": "false"}),
+        ("deletion-protection-off", CLUSTER, {"deletionProtection": True}, {"deletionProtection": UNKNOWN}),
+        ("key-disabled", "aws:kms/key:Key", {}, {"isEnabled": False}),
         ("major-upgrade", GROUP, {"engineVersion": "7.1"}, {"engineVersion": "8.0"}),
     ],
 )
@@ -234,6 +275,9 @@ def test_what_weakens_a_store_is_refused(kind, type_, old, new):
         (LOGS, {"retentionInDays": 30}, {}),
         (CLUSTER, {"engineVersion": "16.14"}, {"engineVersion": "16.15"}),
         (GROUP, {"snapshotRetentionLimit": 5, "engineVersion": "7.1"}, {"snapshotRetentionLimit": 5.0}),
+        (CLUSTER, {"backupRetentionPeriod": "[secret]"}, {"backupRetentionPeriod": "[secret]", "tags": {}}),
+        (CLUSTER, {"deletionProtection": "[secret]"}, {"deletionProtection": "[secret]", "tags": {}}),
+        (PLAN, {"rules": RULES}, {"rules": [*RULES[::-1], {"ruleName": "weekly"}]}),
     ],
 )
 def test_what_does_not_passes(type_, old, new):
@@ -265,6 +309,13 @@ def test_the_generation_that_serves_does_not_go(type_, identifier, parent, op):
     other = {key: f"{value}-r1" for key, value in identifier.items()}
     kinds = {each[0] for each in refused(step(op, type_, "it", old=other, parent=parent))}
     assert kinds == {op}
+
+
+@pytest.mark.parametrize("held", ["[secret]", {"serving": "main", "generations": "[secret]"}, {"serving": {}}, 5])
+def test_stores_that_are_secret_stop_nothing_from_being_refused(held):
+    hidden = root({"stores": {"database": held}})
+    found = check(preview(hidden, step("delete", old=SAFE)), [], TODAY)
+    assert [each.kind for each in found.refused] == ["delete"]
 
 
 def test_a_replacement_that_names_no_property_is_refused_all_the_same():
@@ -365,11 +416,12 @@ def test_every_mistake_of_a_waiver_file_at_once(tmp_path):
             {"urn": "database", "kind": "everything", "owner": "x", "reason": "because", "until": "2027-11-30"},
             {"urn": STORE, "kind": "delete", "owners": "data-ops", "until": "soon"},
             "waive it",
+            {**ENTRY, "kind": {"a": 1}},
         )
     text = str(error.value)
     for part in ("is no URN", "'everything' is not known", "`owner` is a text", "`reason` is a text", "too far ahead"):
         assert f"waiver 1: {part}" in text or part in text
-    for part in ("`owner` is missing", "`reason` is missing", "`owners` is not known", "'soon' is no day"):
+    for part in ("`owner` is missing", "`reason` is missing", "`owners` is not known", "'soon' is no day", "{'a': 1}"):
         assert part in text
     assert "waiver 3: it is no mapping" in text
     assert str(TODAY + timedelta(days=31)) in text
@@ -402,7 +454,38 @@ def run(tmp_path, text, *arguments):
         ("[]", 1, "it has neither steps nor changeSummary"),
         ('{"steps": [{"op": "same"}]}', 1, "step 0 has no URN"),
         (document({**step("update"), "op": "vanish"}), 1, "has the op 'vanish'; known are"),
+        (document({**step("update"), "op": ["update"]}), 1, "has the op ['update']; known are"),
+        (document({**step("update"), "oldState": "x"}), 1, "`oldState` is no object"),
+        (document({**step("update"), "newState": {"inputs": []}}), 1, "`inputs` is no object"),
+        (document({**step("update"), "detailedDiff": {"a": 1}}), 1, "the difference of 'a' is no object"),
+        (document({**step("update"), "detailedDiff": {"": {"kind": "update"}}}), 0, "prod: passes"),
+        ('{"steps": 5}', 1, "`steps` is no list"),
+        ('{"diagnostics": ["x"]}', 1, "a diagnostic is no object"),
+        ('{"steps": [], "changeSummary": {"delete": 2}}', 1, "counts 2 x delete and lists 0: a part of it is missing"),
+        ("[" * 100_000, 1, "is nested without end"),
+        ('{"sequence": 1}\n5', 1, "event 2 is no object"),
+        ('{"sequence": 1, "resourcePreEvent": null}', 1, "event 1 is no object"),
+        ('{"sequence": 1, "summaryEvent": {"resourceChanges": {"replace": 1}}}', 1, "counts 1 x replace and lists 0"),
+        ('{"sequence": 1, "errorEvent": {"error": "boom"}}\n{"summaryEvent": {"isPreview": true}}', 1, "  boom"),
+        (
+            '{"sequence": 1, "policyEvent": {"policyName": "tags", "enforcementLevel": "mandatory"}}\n'
+            '{"summaryEvent": {"isPreview": true}}',
+            1,
+            "policies refuse it: tags",
+        ),
+        (
+            '{"sequence": 1, "policyEvent": {"enforcementLevel": "remediate", "message": "a\x85b"}}\n'
+            '{"summaryEvent": {"isPreview": true}}',
+            0,
+            "passes",
+        ),
+        (
+            '{"sequence": 1, "summaryEvent": {"maybeCorrupt": true}}\n{"summaryEvent": {"isPreview": true}}',
+            1,
+            "corrupt",
+        ),
     ],
+    ids=lambda it: it[:40] if isinstance(it, str) else None,
 )
 def test_exit_codes_and_one_line(tmp_path, text, code, said):
     done = run(tmp_path, text)
@@ -466,7 +549,7 @@ def test_events_are_read_as_the_document_is(tmp_path):
 
     lines = [event(number, each) for number, each in enumerate(steps)]
     lines += [event(7, steps[2], "create-replacement"), event(8, {**steps[2], "newState": None}, "delete-replaced")]
-    policy = {"policyName": "retention", "enforcementLevel": "mandatory", "message": "14 days\n", "resourceUrn": STORE}
+    policy = {"policyName": "retention", "enforcementLevel": "advisory", "message": "14 days\n", "resourceUrn": STORE}
     lines.append(json.dumps({"sequence": 9, "policyEvent": policy}))
     broken_off = parse("\n".join(lines), "events")
     assert broken_off.errors[0].message == "the preview broke off: its events have no end"
@@ -476,6 +559,16 @@ def test_events_are_read_as_the_document_is(tmp_path):
     seen = read(path)
     assert check(seen, [], TODAY).asdict() == verdict(*steps).asdict()
     assert [(each.policy, each.message) for each in seen.policies] == [("retention", "14 days")]
+
+
+def test_what_a_later_event_leaves_out_stands_as_it_was():
+    made = step("update", old={"backupRetentionPeriod": 14}, new={"backupRetentionPeriod": 1})
+    first, last = ({"op": "update", "urn": made["urn"], "new": made["newState"]} for _ in range(2))
+    first["old"] = made["oldState"]
+    kinds = ("resourcePreEvent", "resOutputsEvent")
+    told = [{"sequence": 1, kind: {"metadata": each}} for kind, each in zip(kinds, (first, last), strict=True)]
+    seen = parse("\n".join(map(json.dumps, told)), "events")
+    assert [each.kind for each in check(seen, [], TODAY).refused] == ["retention-shrinks"]
 
 
 def test_an_events_secret_is_blinded():

@@ -16,7 +16,7 @@ from ops.plan.check import check
 from ops.plan.comment import LIMIT, MARKER, StackPlan, comment
 from ops.plan.costs import costs
 from ops.plan.policy_results import Policies
-from ops.plan.preview import PolicyResult, parse
+from ops.plan.preview import UNKNOWN, PolicyResult, parse
 from ops.plan.redaction import known_to, redactor
 from tests.unit.previews import CLUSTER, GROUP, INSTANCE, JOB, SECRET, STACK, document, preview, root, step, urn
 
@@ -179,6 +179,31 @@ def test_the_migrations_that_will_run():
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        (),
+        ("metadata", "labels"),
+        ("spec", "template"),
+        ("spec", "template", "metadata"),
+        ("spec", "template", "spec"),
+        ("spec", "template", "spec", "initContainers", 0),
+        ("spec", "template", "spec", "initContainers", 0, "name"),
+        ("spec", "template", "spec", "initContainers", 0, "command"),
+        ("spec", "template", "spec", "containers", 0, "env"),
+        ("spec", "template", "spec", "containers", 0, "env", 0),
+    ],
+)
+def test_a_migration_that_is_known_only_in_the_update_is_told_of_all_the_same(path):
+    made = {"inputs": template("users:2", "0004")}
+    at = made
+    for each in ("inputs", *path)[:-1]:
+        at = at[each]
+    at[("inputs", *path)[-1]] = UNKNOWN if path else {}
+    job = step("create", JOB, "user-service-migration-job", new=made["inputs"], parent="meetinity:data:MigrationJob")
+    assert "#### Migrations that will run\n\n- **user-service" in said(plan(job))
+
+
+@pytest.mark.parametrize(
     ("steps", "units"),
     [
         (
@@ -260,7 +285,7 @@ def test_a_plan_of_300_resources_fits_with_every_destructive_change_in_under_a_s
     assert "### ⛔ prod: refused for 300 resources, **data would be lost**, outage" in text
     before_the_rest = text.split("<details>")[0]
     assert [number for number in range(300) if f"`store-{number:03}`" not in before_the_rest] == []
-    cut = re.search(r"(\d+) more resources were cut", text)
+    cut = re.search(r"(\d+) (?:more )?resources were cut", text)
     assert cut
     assert int(cut[1]) + len(re.findall("^[!-] (?:replace|delete) ", text, re.MULTILINE)) == 300
 
@@ -288,11 +313,32 @@ def test_each_of_several_stacks_has_its_share():
     assert max(sizes) - min(sizes) < 3_000
 
 
-def test_what_no_detail_makes_fit_says_so():
-    steps = [step("delete", SECRET, f"secret-{number}" + "x" * 40) for number in range(3000)]
-    text = said(plan(*steps))
+def test_what_no_detail_makes_fit_is_counted():
+    text = said(plan(*(step("delete", SECRET, f"secret-{number}" + "x" * 40) for number in range(3000))))
     assert len(text) <= LIMIT
-    assert "There is more to say than a comment holds" in text
+    assert "### ⛔ prod: refused for 3000 resources, outage" in text
+    (cut,) = re.findall(r"(\d+) more dangerous changes were cut", text)
+    assert int(cut) + len(re.findall("^- \\*\\*delete", text, re.MULTILINE)) == 3000
+    many = (plan(diagnostics=(("error", "x" * 5_000),), name=f"stack-{number}") for number in range(20))
+    assert "There is more to say than a comment holds" in said(*many)
+
+
+def test_the_longest_names_leave_every_destructive_change_in():
+    text = said(plan(*(step("delete", CLUSTER, f"{number:03}{'é漢' * 120}") for number in range(300))))
+    assert len(text) <= LIMIT
+    assert len(set(re.findall("^- \\*\\*delete\\*\\* `(...)é漢", text, re.MULTILINE))) == 300
+
+
+def test_whatever_the_limit_it_is_kept_and_nothing_stays_open():
+    policies = Policies([PolicyResult("p", "mandatory", "", "m" * 50), PolicyResult("q", "advisory", "", "m" * 50)])
+    steps = [step("delete", SECRET, f"s-{number}") for number in range(8)]
+    steps.append(step("update", INSTANCE, "i", {"instanceClass": "a"}, {"instanceClass": "b"}))
+    plans = [plan(*steps, name=name, policies=policies, diagnostics=(("warning", "w"),)) for name in ("dev", "prod")]
+    for limit in range(200, 8_000, 40):
+        text = said(*plans, limit=limit)
+        assert len(text) <= limit
+        assert text.count("<details>") == text.count("</details>")
+        assert len(re.findall("^`{3,}", text, re.MULTILINE)) % 2 == 0
 
 
 # What a value may hold
@@ -308,7 +354,47 @@ def test_no_value_breaks_out_of_its_place(value):
         assert len(re.findall(r"(?<!\\)\|", row)) == 6
 
 
+@pytest.mark.parametrize(
+    "name", ["```\n\n# heading", "``````\n+ create", "<!-- x", "</details>", "@everyone", "![x](http://e/x.png)"]
+)
+def test_no_name_and_no_policys_words_break_out(name):
+    results = [PolicyResult("p", level, urn(SECRET, name), f"{name} is wrong") for level in ("mandatory", "advisory")]
+    text = said(plan(step("delete", SECRET, name), policies=Policies(results), diagnostics=(("warning", name),)))
+    outside = re.sub(r"(?ms)^(`{3,})\w*\n.*?^\1$|(`+)[^`\n]+\2", "", text)
+    assert not re.search(r"<!-- x|@everyone|!\[x\]\(|^# heading|^\+ create", outside, re.MULTILINE)
+    assert outside.count("<details>") == outside.count("</details>") == 3
+    assert "@<!-- -->everyone" in outside or "everyone" not in name
+
+
+def test_a_digest_calls_nobody_and_stays_as_it_is():
+    told = said(plan(policies=Policies([PolicyResult("p", "advisory", "", "give it a digest, @sha256:…")])))
+    assert "give it a digest, @sha256:…" in told
+
+
+def test_the_marker_stands_whatever_is_secret():
+    assert comment([plan()], redactor(["meetinity-data"])).startswith(f"{MARKER}\n")
+
+
 # Secrets
+
+
+@pytest.mark.parametrize(
+    ("property_", "value"),
+    [
+        ("nodeType", "rediss://:" + "q" * 10 + "{}@host"),
+        ("description", "y" * 100 + "{}"),
+        ("description", "postgresql://" + "u" * 90 + ":{}@host"),
+    ],
+)
+@pytest.mark.parametrize("secret", ["kT9-vQm4_TzR8wLpB71nHs-YcD3fGj6", "correct  horse battery"])
+def test_a_secret_is_taken_out_before_a_value_is_cut_or_folded(property_, value, secret):
+    held = {"authToken": secret}
+    changed = step("update", GROUP, "it", {**held, property_: "a"}, {**held, property_: value.format(secret)})
+    one = plan(changed, diagnostics=(("error", "error: " + "word " * 17 + secret),))
+    text = comment([one], redactor(known_to(one.preview, {})))
+    assert secret[:4] not in text
+    assert "[secret]" in text
+
 
 TOKEN = "Xk29vQm4TzR8wLpB71nHsYcD3fGj6EuA"
 
@@ -327,6 +413,13 @@ TOKEN = "Xk29vQm4TzR8wLpB71nHsYcD3fGj6EuA"
         "Authorization: Bearer s3cr3t-word",
         "auth_token: s3cr3t-word",
         "aws_secret_access_key = s3cr3t-word",
+        "AWS_SESSION_TOKEN=s3cr3t-word/+",
+        "https://host/?X-Amz-Security-Token=s3cr3t-word&a=b",
+        "https://host/?X-Amz-Signature=s3cr3t-word",
+        "client_secret=s3cr3t-word",
+        "client-key-data: s3cr3t-word",
+        json.dumps(json.dumps({"password": "s3cr3t-word"})),
+        "postgresql://app:pa/s3cr3t-word@host/db",
         f"clear {TOKEN} here",
         "key ASIAABCDEFGHIJKLMNOP here",
         "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzM2NyM3Qtd29yZCJ9.c2lnbmF0dXJl",
@@ -348,6 +441,8 @@ def test_the_shape_of_a_secret_is_enough(text):
         "arn:aws:kms:eu-west-1:123456789012:key/00000000-aaaa-4bbb-8ccc-dddddddddddd",
         "masterPassword: [secret]",
         "https://github.com/meetinity/data/actions/runs/1",
+        "http://localhost:8080/a@b",
+        "http://registry:5000/meetinity/service@sha256:9f86d081",
         "urn:pulumi:prod::meetinity-data::meetinity:data:AuroraCluster$random:index/randomPassword:RandomPassword::p",
         "arn:aws:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole",
         "ops: the password is not set",
@@ -376,17 +471,32 @@ def test_what_stands_in_clear_under_a_secrets_name_is_known():
     seen = preview(
         step("update", old={"authToken": "one-token-in-clear"}, new={"nested": [{"password": "two-in-clear"}]}),
         step("create", SECRET, new={"kind": "Secret", "stringData": {"host": "three-in-clear"}}),
-        step("create", SECRET, "k", new={"secretKeyRef": {"name": "platform-database"}, "password": "password"}),
+        step("create", SECRET, "l", new={"stringData": {"host": "five-in-clear"}}),
+        step("create", JOB, "k", new={"secretKeyRef": {"name": "platform-database"}, "password": "password"}),
     )
     assert set(known_to(seen, {"GITHUB_TOKEN": "four-in-clear", "PATH": "/usr/bin"})) == {
         "one-token-in-clear",
         "two-in-clear",
         "three-in-clear",
+        "five-in-clear",
         "four-in-clear",
     }
 
 
 # The command
+
+
+def test_waivers_that_cannot_be_read_are_told_of_and_nothing_passes(tmp_path):
+    (tmp_path / "prod.json").write_text(document(step("update", old={"a": 1}, new={"a": 2})))
+    (tmp_path / "waivers.yaml").write_text("waivers: [{}]")
+    arguments = [str(tmp_path / "prod.json"), "--waivers", str(tmp_path / "waivers.yaml")]
+    done = CliRunner().invoke(main, ["plan", "comment", *arguments])
+    assert done.exit_code == 0
+    assert "### ⛔ prod: not judged\n" in done.output
+    assert "**The gate cannot judge it.**" in done.output
+    assert "waiver 1: `urn` is missing" in " ".join(done.output.split())
+    assert "a: 1" in done.output, "what would change is shown all the same"
+    assert CliRunner().invoke(main, ["plan", "check", *arguments]).exit_code == 1
 
 
 def test_the_command_takes_what_stands_beside_the_preview(tmp_path):

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from ops.__main__ import main
 from ops.errors import OpsError
 from ops.plan.digest import digest
-from ops.plan.preview import parse
+from ops.plan.preview import UNKNOWN, parse
 from tests.unit.previews import CLUSTER, SECRET, document, preview, step
 
 STEPS = [
@@ -46,6 +46,32 @@ def test_what_does_not_matter(path):
     assert with_change(path, ["2026-11-24T08:00:00Z"]) == digest(preview(*STEPS))
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1}, {"a": "1"}),
+        ({"a": True}, {"a": "true"}),
+        ({"a": {"b.c": 1}}, {"a": {"b": {"c": 1}}}),
+        ({"a": {"__x": "1"}}, {"a": {"__x": "2"}}),
+        ({"a": UNKNOWN}, {"a": "known only during the update"}),
+    ],
+)
+def test_what_looks_alike_is_not(one, other):
+    for op, old in (("create", None), ("update", {"q": 1})):
+        assert digest(preview(step(op, old=old, new=one))) != digest(preview(step(op, old=old, new=other)))
+
+
+def test_a_number_is_the_same_however_it_is_written():
+    assert with_change((0, "oldState", "inputs", "backupRetentionPeriod"), 7.0) == digest(preview(*STEPS))
+
+
+def test_a_provider_that_is_made_anew_is_the_same_one():
+    made = [copy.deepcopy(STEPS[0]) for _ in range(2)]
+    for number, each in enumerate(made):
+        each["newState"]["provider"] = f"urn:pulumi:prod::meetinity-data::pulumi:providers:aws::eu::{number}"
+    assert digest(preview(made[0])) == digest(preview(made[1]))
+
+
 def test_order_and_the_untouched_do_not_matter():
     more = step("same", SECRET, "unchanged", old={"a": 1}, new={"a": 1})
     assert digest(preview(*reversed(STEPS), more)) == digest(preview(*STEPS))
@@ -63,6 +89,12 @@ def test_order_and_the_untouched_do_not_matter():
         ((1, "newState", "inputs", "metadata", "name"), "platform-cache"),
         ((1, "urn"), STEPS[1]["urn"].replace("connections-redis", "connections-cache")),
         ((3, "replaceReasons"), ["kmsKeyId", "provider"]),
+        ((2, "oldState", "id"), "another"),
+        ((3, "oldState", "id"), "another"),
+        ((1, "newState", "provider"), "urn:pulumi:prod::meetinity-data::pulumi:providers:kubernetes::other::1"),
+        ((1, "newState", "inputs", "data"), {"__x": "1"}),
+        ((1, "newState", "inputs", "metadata"), {"name.": "platform-redis"}),
+        ((0, "newState", "inputs", "tags"), {"a": "not set"}),
     ],
 )
 def test_what_would_be_done_otherwise(path, value):
