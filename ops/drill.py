@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 
 from ops.aws import client, code_of, explained
 from ops.described import described
-from ops.errors import FoundError, OpsError
+from ops.errors import FoundError, OpsError, StoppedWaitingError
 from ops.options import pass_stack, with_json
 from ops.recovery_points import recovery_points, window_of
 from ops.restore import DRILL, is_protected, make_plan
@@ -53,8 +53,11 @@ def drill(
         raise OpsError(f"--report {report}: there is no directory {report.parent}")
     if not yes:
         click.confirm(f"Restore and delete a temporary generation in stack {stack.name}?", abort=True, err=True)
-    with _alone(stack):
-        results = [_attempt(stack, store) for store in dict.fromkeys(stores or STORES)]
+    try:
+        with _alone(stack):
+            results = [_attempt(stack, store) for store in dict.fromkeys(stores or STORES)]
+    except KeyboardInterrupt:
+        raise StoppedWaitingError("the drill was interrupted: the next one takes down what is left of it") from None
     document = {"stack": stack.name, "environment": stack.environment, "drills": results}
     if report:
         report.write_text(json.dumps(document, indent=2) + "\n")
@@ -160,10 +163,11 @@ def _names(store: str) -> Sequence[str]:
 
 def _up(stack: Stack, store: str, *names: str) -> None:
     """Only what belongs to the drill: nothing else that waits in the stack file is deployed by it."""
-    say(f"pulumi up of the temporary {store} generation")
+    doing = f"pulumi up of the temporary {store} generation"
+    say(doing)
     targets = [f"--target=**::{each}" for each in names]
     try:
-        stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive", *targets)
+        stack.pulumi("up", "--yes", "--skip-preview", "--non-interactive", *targets, doing=doing)
     except OpsError as error:
         advice = "`pulumi up` by hand says more; run the drill again to take its remains down"
         raise OpsError(f"{error}. {advice}") from error

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ops.errors import OpsError
+from ops.terminal import HEARTBEAT_SECONDS, say, span
 
 DATABASE, REDIS = "database", "redis"
 STORES = (DATABASE, REDIS)
@@ -42,16 +45,30 @@ class Stack:
     chosen: str | None = None
     """None for the stack that is selected."""
 
-    def pulumi(self, *arguments: str) -> str:
-        """The output of a `pulumi` command on this stack. Raises OpsError with Pulumi's own last words."""
+    def pulumi(self, *arguments: str, doing: str | None = None) -> str:
+        """The output of a `pulumi` command on this stack; `doing` is said with the time it takes, once a minute.
+
+        An interrupt waits for it to end. Raises OpsError with Pulumi's own last words.
+        """
         command = ["pulumi", *arguments, *(["--stack", self.chosen] if self.chosen else [])]
         try:
-            done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
+            process = subprocess.Popen(
+                command, cwd=self.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
         except FileNotFoundError:
             raise OpsError("there is no `pulumi` on the PATH: install it, or `source sandbox/activate`") from None
-        if done.returncode != 0:
-            raise OpsError(f"`{' '.join(command)}` failed: {_reason(done.stdout, done.stderr)}")
-        return done.stdout
+        with process:
+            try:
+                stdout, stderr = _finished(process, doing)
+            except KeyboardInterrupt:
+                # The terminal has told it, too: it stops when what it has begun is done. Killed before that, it would
+                # leave the stack locked and resources that are not in the state.
+                say("interrupted: waiting for pulumi to end what it has begun")
+                process.communicate()
+                raise
+        if process.returncode != 0:
+            raise OpsError(f"`{' '.join(command)}` failed: {_reason(stdout, stderr)}")
+        return stdout
 
     def again(self) -> Stack:
         """The same stack, read anew."""
@@ -108,6 +125,17 @@ class Stack:
     @property
     def region(self) -> str:
         return self.generation(DATABASE).region
+
+
+def _finished(process: subprocess.Popen[str], doing: str | None) -> tuple[str, str]:
+    """Its stdout and stderr, once it has ended."""
+    began = time.monotonic()
+    while True:
+        try:
+            return process.communicate(timeout=HEARTBEAT_SECONDS)
+        except subprocess.TimeoutExpired:
+            if doing:
+                say(f"{doing}: {span(timedelta(seconds=time.monotonic() - began))}")
 
 
 def _reason(stdout: str, stderr: str) -> str:

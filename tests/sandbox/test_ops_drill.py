@@ -6,11 +6,16 @@ import fcntl
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from sandbox.instance import CHECKOUT
+from tests.sandbox.conftest import eventually
 from tests.sandbox.operator import Operator
 
 
@@ -93,6 +98,28 @@ def test_of_two_drills_at_once_the_second_is_told(deployed):
     finally:
         os.close(directory)
     assert refused == "ops: another drill of this checkout is at work: wait for it to end\n"
+
+
+def test_an_interrupted_drill_lets_pulumi_end_and_leaves_nothing(deployed):
+    """The terminal interrupts whatever runs on it. Killed by its parent, pulumi would leave the stack locked."""
+    before = (deployed.stack_file.read_text(), clusters(deployed))
+    with subprocess.Popen(
+        [sys.executable, "-m", "ops", "drill", "database", "--yes", "--no-metrics"],
+        cwd=deployed.directory,
+        env={**deployed.environment, "PYTHONPATH": str(CHECKOUT)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        eventually(lambda: "local-postgres-drill" in clusters(deployed), seconds=120, what="the drill's cluster")
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=600)[1]
+    assert process.returncode == 130, said
+    assert "interrupted: waiting for pulumi to end what it has begun\n" in said
+    assert said.endswith("ops: the drill was interrupted: the next one takes down what is left of it\n")
+    assert (deployed.stack_file.read_text(), clusters(deployed)) == before
+    deployed.pulumi("preview", "--expect-no-changes")
 
 
 def test_what_a_killed_drill_left_is_taken_down_by_the_next(deployed):
