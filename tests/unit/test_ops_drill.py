@@ -23,7 +23,7 @@ class Remains:
     def base_name(self, _store: str) -> str:
         return "prod-postgres"
 
-    def pulumi(self, *arguments: str, doing: str) -> str:  # noqa: ARG002
+    def pulumi(self, *arguments: str, doing: str) -> str:
         self.updates.append([each.removeprefix("--target=**::") for each in arguments if "target" in each])
         if len(self.updates) <= self.fails:
             raise OpsError("DeleteDBCluster: InvalidDBClusterStateFault: it still contains DB instances")
