@@ -1,4 +1,4 @@
-"""Which key a restore gets that is given none."""
+"""Which key a restore gets that is given none, and what a retirement refuses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ops import restore
+from ops.errors import OpsError
 from ops.stack import Stack
 
 
@@ -30,3 +31,50 @@ def test_a_key_is_given_once(deployed, points_of, key, monkeypatch):
     }
     monkeypatch.setattr(restore, "recovery_points", lambda *_: [SimpleNamespace(source=each) for each in points_of])
     assert restore._unused(stack, "redis") == key
+
+
+STACK_FILE = """\
+config:
+  meetinity-data:database:
+    serving: r2
+    generations:
+      main: {retiring: true}
+      r2: {}
+      r3: {restore: {generation: main, pointInTime: latest}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "confirm", "protected", "says"),
+    [
+        ("main", "prod-postgres", False, "generation r3 of database is restored from database generation main"),
+        ("main", "prod-postgres", True, "is retiring in the stack file: run `pulumi up`, then this once more"),
+        ("main", "prod-postgres-r2", True, "'prod-postgres-r2' is not prod-postgres. Nothing was written"),
+        ("r2", "prod-postgres-r2", True, "(prod-postgres-r2) serves: promote another generation first"),
+        ("r3", "prod-postgres", False, "'prod-postgres' is not prod-postgres-r3. Nothing was written"),
+        ("r3", "prod-postgres-r3", False, None),
+    ],
+)
+def test_what_a_retirement_refuses(key, confirm, protected, says, tmp_path, monkeypatch):
+    """r3 is written and not deployed: taking its source out would make it an empty cluster."""
+    (tmp_path / "Pulumi.yaml").write_text("name: meetinity-data\n")
+    file = tmp_path / "Pulumi.prod.yaml"
+    file.write_text(STACK_FILE)
+    generations = {
+        "main": {"identifier": "prod-postgres", "arn": "arn"},
+        "r2": {"identifier": "prod-postgres-r2", "arn": "arn"},
+    }
+    stack = Stack(tmp_path, "prod")
+    stack.__dict__["outputs"] = {
+        "stores": {"database": {"name": "prod-postgres", "serving": "r2", "generations": generations}}
+    }
+    monkeypatch.setattr(restore, "is_protected", lambda *_: protected)
+    arguments = ["database", key, "--confirm", confirm]
+    if says is None:
+        restore.retire.main(arguments, obj=stack, standalone_mode=False)
+        assert "r3" not in file.read_text()
+        return
+    with pytest.raises(OpsError) as refused:
+        restore.retire.main(arguments, obj=stack, standalone_mode=False)
+    assert says in str(refused.value)
+    assert file.read_text() == STACK_FILE
