@@ -324,6 +324,7 @@ def test_the_final_snapshot_brings_back_what_was_retired(story):
             name for name in snapshots if name.startswith(f"local-{'postgres' if store == 'database' else store}-final")
         )
         operator.ops("restore", "start", store, "--snapshot", final, "--as", "back", "--yes")
+    assert "Run `pulumi up` once more" in operator.up()
     operator.up()
     for store in ("database", "redis"):
         operator.ops("restore", "promote", store, "back", "--yes")
