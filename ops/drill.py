@@ -184,10 +184,10 @@ def _take_down(stack: Stack, store: str) -> None:
         file.remove_generation(store, DRILL, [])
         file.write()
     names = [each["urn"].rpartition("::")[2] for each in stack.resources]
-    if not any(fnmatch.filter(names, each) for each in _names(store)):
+    everything = _names(store)
+    if not any(fnmatch.filter(names, each) for each in everything):
         return
     identifier = f"{stack.base_name(store)}-{DRILL}"
-    everything = _names(store)
     try:
         _up(stack, store, *everything)
     except OpsError:

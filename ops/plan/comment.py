@@ -127,7 +127,8 @@ def comment(plans: Iterable[StackPlan], redact: Redact, *, run: str = "", limit:
     for number, section in enumerate(sections):
         share = room // (len(sections) - number)
         text = ""
-        for later, part in reversed(list(enumerate(reversed(section.parts)))):
+        for place, part in enumerate(section.parts, 1):
+            later = len(section.parts) - place  # each of them has its note to say at least
             text += part.fitted(share - len(text) - later * _NOTE)
         room -= len(text)
         texts.append(section.must + text)
@@ -266,13 +267,13 @@ def _fence(text: str) -> str:
 
 def code(text: str) -> str:
     """In one code span, whatever it holds: a table cell would end at `|`."""
-    flat = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
+    flat = _flat(text).replace("`", "'").replace("|", "\\|")
     return f"`{flat}`" if flat else "` `"
 
 
 def _text(text: str) -> str:
     """Words that somebody else wrote: no markup but code spans, no image, and nobody is called."""
-    parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    parts = re.split(r"(`[^`]*`)", _flat(text))
     for index in range(0, len(parts), 2):
         plain = parts[index].replace("<", "&lt;").replace("](", "]\\(").replace("|", "\\|")
         parts[index] = re.sub(r"(?<!\w)@(?=\w)(?!sha256:)", "@<!-- -->", plain)

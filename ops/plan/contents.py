@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.plan.check import Changed, shown
-from ops.plan.preview import ABSENT, SECRET, Preview, Step, at, types_of
+from ops.plan.preview import ABSENT, SECRET, Keys, Preview, Step, at, types_of
 
 # What the bridge, the Kubernetes provider and the engine keep among the properties; others' keys may begin so too.
 BOOKKEEPING = frozenset({"__defaults", "__meta", "__autonamed", "__inputs", "__initialApiVersion", "__fieldManager"})
@@ -82,17 +82,27 @@ def outputs(preview: Preview) -> Sequence[Changed]:
     ]
 
 
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every text, number or truth in it, by its path; nothing of what is empty as a whole."""
+def walk(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    """Every text, number or truth in it, and what is empty, by the keys that lead there."""
     if isinstance(value, Mapping) and value:
         for key in sorted(value, key=str):
             if key not in BOOKKEEPING:
-                yield from leaves(value[key], f"{path}.{key}" if path else str(key))
+                yield from walk(value[key], (*path, str(key)))
     elif isinstance(value, list) and value:
         for index, each in enumerate(value):
-            yield from leaves(each, f"{path}[{index}]")
-    elif path:
+            yield from walk(each, (*path, index))
+    else:
         yield path, value
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The same by its path as people write it; nothing of what is empty as a whole."""
+    for keys, each in walk(value):
+        told = path
+        for key in keys:
+            told += f"[{key}]" if isinstance(key, int) else f".{key}" if told else key
+        if told:
+            yield told, each
 
 
 def differences(step: Step) -> Sequence[Changed]:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ops.errors import OpsError
-from ops.plan.contents import BOOKKEEPING, differences
+from ops.plan.contents import differences, walk
 from ops.plan.preview import ABSENT, REPLACES, Preview, Step
 
 # A change of it makes every digest another: an approval given under the old reading does not hold under a new one.
@@ -31,7 +30,10 @@ def digest(preview: Preview) -> str:
 
 
 def _normal(step: Step) -> dict[str, Any]:
-    before, after = (dict(_leaves(state.get("inputs") or {})) for state in (step.old, step.new))
+    # By the keys: `{"a.b": 1}` is not `{"a": {"b": 1}}`.
+    before, after = (
+        {json.dumps(keys): each for keys, each in walk(state.get("inputs") or {})} for state in (step.old, step.new)
+    )
     inputs = {
         path: [_value(before.get(path, ABSENT)), _value(after.get(path, ABSENT))]
         for path in before.keys() | after.keys()
@@ -50,19 +52,6 @@ def _normal(step: Step) -> dict[str, Any]:
         "changes": sorted(json.dumps([it.path, _value(it.before), _value(it.after)]) for it in differences(step)),
         "inputs": inputs if not step.deletes else {},
     }
-
-
-def _leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Whatever stands in it, by the path to it: `{"a.b": 1}` is not `{"a": {"b": 1}}`."""
-    if isinstance(value, Mapping) and value:
-        for key, each in value.items():
-            if key not in BOOKKEEPING:
-                yield from _leaves(each, (*path, str(key)))
-    elif isinstance(value, list) and value:
-        for index, each in enumerate(value):
-            yield from _leaves(each, (*path, index))
-    else:
-        yield json.dumps(path), value
 
 
 def _value(value: Any) -> Any:

@@ -180,10 +180,10 @@ class Stack(Platform):
         return thread
 
     def kill(self, process: subprocess.Popen[str]) -> None:
-        """SIGKILL to the CLI alone; whatever it leaves behind ends by itself.
+        """SIGKILL to the CLI alone; whatever else it leaves behind ends by itself.
 
-        The real Kubernetes provider looks for its engine every five minutes only, and until then works on what it was
-        asked for. It is left to do so.
+        The real Kubernetes provider goes on with what it was asked for, and outlives its engine. It is left to do so,
+        and ended after the tests.
         """
         children = psutil.Process(process.pid).children(recursive=True)
         patient = [each for each in children if each.name().startswith("pulumi-resource-kub")]
