@@ -4,6 +4,7 @@
 # of a cluster that cannot be reached, and not to take over an object that exists already.
 set -eu
 provider=github.com/pulumi/pulumi-kubernetes/provider/v4
+go mod download $provider # or it has no directory yet
 module=$(go list -mod=readonly -m -f '{{.Dir}}' $provider)
 version=$(go list -mod=readonly -m -f '{{.Version}}' $provider)
 announced=4.34.2 # what the SDK asks for in requirements.txt; the engine warns of less
