@@ -173,3 +173,10 @@ def test_incomplete_tools_are_named_with_the_way_to_get_them() -> None:
         SandboxError, match=r"not complete \(missing: .*kubernetes, .*\); run `make up`, which gets them"
     ):
         toolchain.tools()
+
+
+@pytest.mark.parametrize("script", sorted(toolchain.SOURCES.glob("*/build.sh")), ids=lambda script: script.parent.name)
+def test_a_build_in_an_empty_cache_asks_for_no_module_that_nothing_has_downloaded(script: Path) -> None:
+    """`go list` names no directory then, and says nothing: seen only by who builds for the first time."""
+    before, asked, _ = script.read_text().partition("{{.Dir}}")
+    assert not asked or "go mod download " in before or "go build " in before
