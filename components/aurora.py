@@ -176,8 +176,11 @@ class AuroraCluster(pulumi.ComponentResource):
         )
         monitoring = self._monitoring_role()
         role_arn = monitoring[0].arn if monitoring else None
-        cluster = self._cluster(group, role_arn, depends_on=[*self._log_groups(), *(monitoring or [])])
-        self._instances(cluster, role_arn)
+        instance_parameters = self._instance_parameter_group()
+        cluster = self._cluster(
+            group, role_arn, instance_parameters, depends_on=[*self._log_groups(), *(monitoring or [])]
+        )
+        self._instances(cluster, role_arn, instance_parameters)
 
         self.endpoint = cluster.endpoint
         self.reader_endpoint = cluster.reader_endpoint
@@ -270,10 +273,22 @@ class AuroraCluster(pulumi.ComponentResource):
             opts=self._children,
         )
 
+    def _instance_parameter_group(self) -> aws.rds.ParameterGroup:
+        name = f"{self._args.parameter_group_name}-instance"
+        return aws.rds.ParameterGroup(
+            f"{self._name}-instance-parameters",
+            name=name,
+            family=self._args.parameter_group_family,
+            description=f"Instance parameters of {self._args.identifier}",
+            tags=self._tags(name),
+            opts=self._children,
+        )
+
     def _cluster(
         self,
         group: aws.ec2.SecurityGroup,
         monitoring_role_arn: pulumi.Output[str] | None,
+        instance_parameters: aws.rds.ParameterGroup,
         depends_on: Sequence[pulumi.Resource],
     ) -> aws.rds.Cluster:
         args = self._args
@@ -301,6 +316,9 @@ class AuroraCluster(pulumi.ComponentResource):
             db_subnet_group_name=subnet_group.name,
             vpc_security_group_ids=[group.id],
             db_cluster_parameter_group_name=self._cluster_parameter_group().name,
+            # A major upgrade has to name the group that its instances take over to the new family, and nothing else
+            # may (API: ModifyDBCluster, DBInstanceParameterGroupName; terraform-provider-aws #17357).
+            db_instance_parameter_group_name=instance_parameters.name if args.allow_major_version_upgrade else None,
             iam_database_authentication_enabled=args.iam_database_authentication_enabled,
             storage_encrypted=True,
             storage_type=args.storage_type,
@@ -357,17 +375,13 @@ class AuroraCluster(pulumi.ComponentResource):
             ),
         )
 
-    def _instances(self, cluster: aws.rds.Cluster, monitoring_role_arn: pulumi.Output[str] | None) -> None:
+    def _instances(
+        self,
+        cluster: aws.rds.Cluster,
+        monitoring_role_arn: pulumi.Output[str] | None,
+        parameter_group: aws.rds.ParameterGroup,
+    ) -> None:
         args = self._args
-        group_name = f"{args.parameter_group_name}-instance"
-        parameter_group = aws.rds.ParameterGroup(
-            f"{self._name}-instance-parameters",
-            name=group_name,
-            family=args.parameter_group_family,
-            description=f"Instance parameters of {args.identifier}",
-            tags=self._tags(group_name),
-            opts=self._children,
-        )
         insights = args.performance_insights_enabled
         for number in range(1, args.instance_count + 1):
             identifier = f"{args.identifier}-{number}"

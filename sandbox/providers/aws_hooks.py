@@ -73,10 +73,15 @@ def set_parameters(thing: Thing, old: Properties) -> None:
             thing.call(operation, **thing.key(operation), **{member: parameters[start : start + 20]})
 
 
-def log_exports(_id: str, old: Properties, new: Properties) -> Properties:
+def cluster_members(_id: str, old: Properties, new: Properties) -> Properties:
+    """Logs that begin or end; and for a major upgrade alone, the instances' next parameter group."""
     before, after = (set(side.get("enabledCloudwatchLogsExports") or []) for side in (old, new))
     change = {"EnableLogTypes": sorted(after - before), "DisableLogTypes": sorted(before - after)}
-    return {"CloudwatchLogsExportConfiguration": change} if before != after else {}
+    found: Properties = {"CloudwatchLogsExportConfiguration": change} if before != after else {}
+    majors = {str(side.get("engineVersion")).partition(".")[0] for side in (old, new)}
+    if len(majors) > 1 and new.get("dbInstanceParameterGroupName"):
+        found["DBInstanceParameterGroupName"] = new["dbInstanceParameterGroupName"]
+    return found
 
 
 def refused_cache(given: Properties) -> list[Invalid]:
@@ -163,11 +168,12 @@ def backup_selection(new: Properties) -> Properties:
 
 
 def older_cache(old: Properties, new: Properties) -> set[str]:
-    before, after = ([int(part) for part in re.findall(r"\d+", side.get("engineVersion") or "")] for side in (old, new))
+    actual, wanted = old.get("engineVersionActual") or old.get("engineVersion"), new.get("engineVersion")
+    before, after = ([int(part) for part in re.findall(r"\d+", version or "")] for version in (actual, wanted))
     engines, found = (old.get("engine"), new.get("engine")), set[str]()
     if engines == ("valkey", "redis"):
         found.add("engine")
-    if engines[0] == engines[1] and after and before[: len(after)] > after and values.UNKNOWN not in new.values():
+    if engines[0] == engines[1] and after and before[: len(after)] > after and wanted != values.UNKNOWN:
         found.add("engineVersion")
     if before and before < [7, 0, 5]:
         found.add("transitEncryptionEnabled")

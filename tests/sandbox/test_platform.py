@@ -276,6 +276,24 @@ def test_drift_made_with_the_aws_cli_is_seen_and_repaired(platform):
     platform.pulumi("preview", "--refresh", "--expect-no-changes")
 
 
+def test_a_major_upgrade_takes_the_instances_and_the_data_along(platform):
+    (before,) = platform.aws("rds", "describe-db-clusters")["DBClusters"]
+    assert before["EngineVersion"].startswith("16.")
+    upgrade = {"engineVersion": "17.7", "allowMajorVersionUpgrade": True, "applyImmediately": True}
+    platform.configure(lambda config: config.setdefault("database", {}).update(upgrade))
+    output = platform.up()
+    assert "aws:rds:Cluster database-cluster updated" in output
+    (after,) = platform.aws("rds", "describe-db-clusters")["DBClusters"]
+    assert (after["EngineVersion"], after["DbClusterResourceId"]) == ("17.7", before["DbClusterResourceId"])
+    groups = platform.aws("rds", "describe-db-instances", "--query", "DBInstances[].DBParameterGroups[]")
+    assert {each["DBParameterGroupName"] for each in groups} == {"local-postgres-aurora-postgresql17-instance"}
+    assert "aurora-postgresql16" not in platform.run("aws", "rds", "describe-db-parameter-groups")
+    assert select(platform, "SELECT count(*) FROM written_by_a_test WHERE n = 7") == [(1,)]
+    platform.configure(lambda config: config["database"].update(allowMajorVersionUpgrade=False))
+    platform.up()
+    platform.pulumi("preview", "--refresh", "--expect-no-changes")
+
+
 def test_destroy_respects_protection_and_touches_nothing(platform):
     before = platform.resources()
     output = platform.pulumi("destroy", "--yes", check=False)

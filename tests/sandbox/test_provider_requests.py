@@ -197,6 +197,8 @@ DELIVERY = {"destination": "/log", "destinationType": "cloudwatch-logs", "logFor
         (CLUSTER, OLD, {"enabledCloudwatchLogsExports": ["iam-db-auth-error"]}, [("ModifyDBCluster", {"CloudwatchLogsExportConfiguration.EnableLogTypes.member.1": "iam-db-auth-error", "CloudwatchLogsExportConfiguration.DisableLogTypes.member.1": "postgresql"})]),  # noqa: E501
         (CLUSTER, OLD, {"databaseInsightsMode": "standard"}, [("ModifyDBCluster", {"DatabaseInsightsMode": "standard", "EnablePerformanceInsights": "true", "PerformanceInsightsRetentionPeriod": "465"})]),  # noqa: E501
         (CLUSTER, OLD, {"finalSnapshotIdentifier": "g", "skipFinalSnapshot": True, "deleteAutomatedBackups": False}, []),  # noqa: E501
+        (CLUSTER, OLD, {"dbInstanceParameterGroupName": "p17", "engineVersion": "17.4"}, [("ModifyDBCluster", {"DBInstanceParameterGroupName": "p17", "EngineVersion": "17.4"})]),  # noqa: E501
+        (CLUSTER, OLD, {"dbInstanceParameterGroupName": "p16", "engineVersion": "16.9"}, [("ModifyDBCluster", {"EngineVersion": "16.9"})]),  # noqa: E501
         (INSTANCE, {"identifier": "i", "clusterIdentifier": "c", "engine": "e", "instanceClass": "x", "engineVersion": "16.8"}, {"engineVersion": "16.9"}, []),  # noqa: E501
         (CACHE, CACHED, {"numCacheClusters": 3, "nodeType": "u", "authToken": "Kq7wXsmn2AuthToken"}, [("IncreaseReplicaCount", {"NewReplicaCount": "2"}), ("ModifyReplicationGroup", {"CacheNodeType": "u"}), ("ModifyReplicationGroup", {"AuthToken": "Kq7wXsmn2AuthToken", "AuthTokenUpdateStrategy": "ROTATE", "ApplyImmediately": "true"})]),  # noqa: E501
         (CACHE, CACHED, {"numCacheClusters": 1, "authTokenUpdateStrategy": "SET"}, [("ModifyReplicationGroup", {"AuthToken": "Kq7wXsmn1AuthToken", "AuthTokenUpdateStrategy": "SET"}), ("DecreaseReplicaCount", {"NewReplicaCount": "0"})]),  # noqa: E501
@@ -223,6 +225,8 @@ def test_a_change_sends_what_the_real_provider_sends(
         assert members.items() <= form.items()
     if "finalSnapshotIdentifier" not in change and kind == CLUSTER:
         assert not names(writes[0][1]) & {"BackupRetentionPeriod", "FinalDBSnapshotIdentifier", "MasterUserPassword"}
+        major = expected[0][1].get("EngineVersion") == "17.4"
+        assert ("DBInstanceParameterGroupName" in writes[0][1]) == major
 
 
 @pytest.mark.parametrize(

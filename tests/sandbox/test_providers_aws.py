@@ -269,6 +269,7 @@ ENGINE_16 = {"engineVersion": "16.8"}
         (CACHE, {"port": 6380, "atRestEncryptionEnabled": False}, {"port": REPLACED, "atRestEncryptionEnabled": REPLACED}),  # noqa: E501
         (CACHE, {"snapshotName": None}, {"snapshotName": "delete replace"}),
         (CACHE, {"engineVersion": "6.2"}, {"engineVersion": REPLACED}),
+        (CACHE, {"engineVersion": "6.2", "parameterGroupName": UNKNOWN}, {"engineVersion": REPLACED, "parameterGroupName": "add"}),  # noqa: E501
         (CACHE, {"engine": "valkey", "engineVersion": "8.0"}, {"engine": UPDATED, "engineVersion": UPDATED}),
         (CACHE, {"transitEncryptionEnabled": False}, {"transitEncryptionEnabled": UPDATED}),
         (CACHE, {"nodeType": "x", "numCacheClusters": 3}, {"nodeType": "add", "numCacheClusters": "add"}),
@@ -290,6 +291,19 @@ def test_a_change_is_an_update_or_a_replacement_as_on_aws(
     state = offline.check(kind, BASE[kind])
     wanted = {name: value for name, value in {**BASE[kind], **change}.items() if value is not None}
     assert offline.changes(kind, "id", state, offline.check(kind, wanted, state)) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "actual", "expected"),
+    [("6.2", "6.2.6", REPLACED), ("7.0", "7.0.4", REPLACED), ("7.0", "7.0.7", UPDATED)],
+)
+def test_what_turning_tls_on_means_depends_on_the_patch(
+    offline: Client, version: str, actual: str, expected: str
+) -> None:
+    old = {**BASE[CACHE], "transitEncryptionEnabled": False, "engineVersion": version}
+    state = {**offline.check(CACHE, old), "engineVersionActual": actual}
+    new = offline.check(CACHE, {**old, "transitEncryptionEnabled": True})
+    assert offline.changes(CACHE, "r", state, new) == {"transitEncryptionEnabled": expected}
 
 
 def test_valkey_back_to_redis_replaces_the_group(offline: Client) -> None:

@@ -61,6 +61,13 @@ def test_the_cluster_is_registered_with_exactly_these_inputs():
     }
 
 
+def test_an_allowed_major_upgrade_names_the_instances_next_parameter_group():
+    recording = cluster(allow_major_version_upgrade=True)
+    named = recording.one("aws:rds/cluster:Cluster").inputs["dbInstanceParameterGroupName"]
+    assert named == "dev-postgres-aurora-postgresql16-instance"
+    assert named == recording.one("aws:rds/parameterGroup:ParameterGroup").inputs["name"]
+
+
 def test_every_instance_has_the_insights_and_monitoring_of_the_cluster():
     recording = cluster(
         performance_insights_retention_period=465,
