@@ -35,7 +35,7 @@ def issue(
     *,
     addresses: Sequence[str] = (),
     common_name: str | None = None,
-    organizations: Sequence[str] = (_OWNER,),
+    organization: str = _OWNER,
     client: bool = False,
     directory: Path,
 ) -> tuple[Path, Path]:
@@ -45,7 +45,6 @@ def issue(
     organization, which Kubernetes reads as user and group.
     """
     certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
-    (organization,) = organizations
     wanted = (common_name or name, organization, sorted([name] if client else addresses))
     authority = instance.ca_certificate.read_bytes()
     if not key.exists() or _names(certificate, authority) != wanted:

@@ -79,7 +79,7 @@ def client(instance: Instance, name: str) -> KubeClient:
 
 def _client_certificate(instance: Instance, name: str) -> tuple[Path, Path]:
     return certificates.issue(
-        instance, name, client=True, organizations=["system:masters"], directory=instance.state / "pki"
+        instance, name, client=True, organization="system:masters", directory=instance.state / "pki"
     )
 
 

@@ -36,7 +36,7 @@ def _cluster_base(account: AccountState, p: Parameters) -> Resource:
         source: Resource = snapshot["_cluster"]
         version = max(source["EngineVersion"], default, key=_numbers)
     elif p.keys() & {"SourceDBClusterIdentifier", "SourceDbClusterResourceId"}:
-        source = rds_backups.source(account, p)
+        source = {name: value for name, value in rds_backups.source(account, p).items() if name != "Port"}
         version = source["EngineVersion"]
     else:
         source, version = {}, default

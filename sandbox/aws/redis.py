@@ -76,7 +76,8 @@ def set_token(account: AccountState, group: Resource, token: str | None, *, keep
     ways = [f"#{hashlib.sha256(token.encode()).hexdigest()}" if token else "nopass"]
     if keep:
         words = path.read_text().partition(" ~")[0].split()
-        ways.insert(0, next(word for word in reversed(words) if word[0] == "#" or word == "nopass"))
+        previous = next(word for word in reversed(words) if word[0] == "#" or word == "nopass")
+        ways = ["nopass"] if previous == "nopass" else [previous, *ways]  # a password would end `nopass`
     administrator = hashlib.sha256((directory / "administrator").read_bytes()).hexdigest()
     refused = " ".join(f"-{command}" for command in _OFFER["restricted commands"].split())
     server_user.write(

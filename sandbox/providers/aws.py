@@ -472,7 +472,7 @@ def _value(path: str | None, folded: Properties, found: Properties, *names: str)
 
 def _version(before: Any, actual: Any, pending: Any) -> Any:
     """As it is set: `16` stands for the 16.8 that AWS reports, and what waits for the window is no difference."""
-    if before is not None and (before == pending or f"{actual}.".startswith(f"{before}.")):
+    if before is not None and (before == pending or f"{actual}.".startswith(f"{before.removesuffix('.x')}.")):
         return before
     parts = str(actual or 0).split(".")  # Redis and Valkey are set as major.minor from 6 on
     return actual if int(parts[0]) < 6 else ".".join(parts[:2])
