@@ -200,6 +200,17 @@ class Database(Store):
             )
         return days
 
+    @field_validator("allow_major_version_upgrade")
+    @classmethod
+    def _upgraded_at_once(cls, allowed: bool, info: ValidationInfo) -> bool:
+        # The instances' parameter group changes family in the same update; until the cluster has, AWS refuses that.
+        if allowed and info.data.get("apply_immediately") is False:
+            raise refused(
+                "false while applyImmediately is false",
+                "Set applyImmediately to true beside it: a major upgrade cannot wait for the maintenance window",
+            )
+        return allowed
+
     @field_validator("serverless")
     @classmethod
     def _serverless_fits(cls, serverless: Serverless | None, info: ValidationInfo) -> Serverless | None:

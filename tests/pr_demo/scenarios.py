@@ -74,7 +74,9 @@ FIRST: Mapping[str, Scenario] = {
     "instance-class": Scenario("A larger instance class", 0, section("database", instanceClass="db.t4g.large")),
     "engine-minor": Scenario("The next minor version", 0, section("database", engineVersion="16.15")),
     "engine-major": Scenario(
-        "The next major version", 3, section("database", engineVersion="17.11", allowMajorVersionUpgrade=True)
+        "The next major version",
+        3,
+        section("database", engineVersion="17.11", allowMajorVersionUpgrade=True, applyImmediately=True),
     ),
     "retention-shrink": Scenario("Backups for three days", 3, section("database", backupRetentionPeriod=3), policies=1),
     "retention-waived": Scenario(

@@ -393,6 +393,13 @@ SERVERLESS = {
         "minCapacity and maxCapacity beside instanceClass db.serverless",
         "Add them under serverless",
     ),
+    "a major upgrade that waits": database(
+        "allowMajorVersionUpgrade",
+        True,
+        "true",
+        "false while applyImmediately is false",
+        "Set applyImmediately to true",
+    ),
     "range beside another class": Bad(
         {"database": {"instanceClass": "db.r6g.large", "serverless": {"minCapacity": 1, "maxCapacity": 2}}},
         "database.serverless",
