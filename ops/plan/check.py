@@ -476,8 +476,8 @@ def _versions(step: Step) -> Iterator[Finding]:
             [Changed("engineVersion", before, after)],
             "every node is down while AWS upgrades, minutes to hours, and there is no way back but a restore; an "
             "update that waits longer than its timeout fails half-way (pulumi #11026)",
-            "upgrade a generation that restores from this one, try the services on it, and promote it; or take a "
-            "snapshot, name a window, and give the update a longer timeout",
+            "rehearse it in another stack with a restore of this one's data, take a snapshot, choose the hour, and see "
+            "that no job's timeout ends the update before AWS is done; the runbook has the steps",
             effect="outage",
         )
         return

@@ -415,7 +415,7 @@ INTERRUPTIONS = (
         frozenset({_CLUSTER}),
         ("engineVersion",),
         "outage",
-        "every instance restarts, tens of seconds without a database",
+        "every instance restarts: tens of seconds without a database, far longer for a major version",
     ),
     Interrupts(frozenset({_CLUSTER}), ("port",), "outage", "every instance restarts on another port", windowed=False),
     Interrupts(
