@@ -382,7 +382,7 @@ def test_skip_await_does_not_wait_for_a_job(stack: Stack) -> None:
 
 @pytest.mark.usefixtures("no_jobs")
 def test_wait_for_another_condition_and_deletion_in_the_foreground(stack: Stack) -> None:
-    reluctant = f"trap 'sleep 1; exit' TERM; {RUNS_ON}"
+    reluctant = f"trap 'sleep 2; exit' TERM; {RUNS_ON}"
     job(stack, reluctant, annotations={"pulumi.com/waitFor": "jsonpath={.status.ready}=1"})
     stack.up()
     [pod] = stack.get("pods")["items"]
