@@ -9,6 +9,7 @@ import textwrap
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from sandbox import stack
 from sandbox.instance import CHECKOUT
 from tests.sandbox.platform import Platform
 
+CLUSTER = "aws:rds/cluster:Cluster"
 PACK = CHECKOUT / "policies"
 LOCAL = PACK / "environments" / "local.json"
 SOON = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
@@ -47,6 +49,11 @@ def test_what_is_deployed_is_judged_without_the_program(platform, first_up):
     output = platform.run("pulumi", "policy", "analyze", "--stack", "local", *strict, "--non-interactive", check=False)
     assert platform.code == 1
     assert "backupRetentionPeriod is 7; 14 to 35 days are asked for" in output
+    output = platform.run("pulumi", "policy", "analyze", "--stack", "local", *strict, "--json", check=False)
+    assert platform.code == 1
+    (refused,) = [each for each in policy_events(output) if each["policyName"] == "aurora-backup-retention"]
+    assert (refused["enforcementLevel"], refused["resourceUrn"]) == ("mandatory", platform.urn(CLUSTER))
+    assert "backupRetentionPeriod is 7; 14 to 35 days are asked for" in refused["message"]
 
 
 def test_an_exported_state_is_judged_with_no_backend_passphrase_or_cloud(platform, first_up, tmp_path):
@@ -62,6 +69,14 @@ def test_an_exported_state_is_judged_with_no_backend_passphrase_or_cloud(platfor
     assert "connection-secret-keys is undecided until it knows data" in output
     assert "redis-authenticated is undecided until it knows authToken" in output
     assert "credentials-marked-secret" not in output
+
+
+def policy_events(output: str) -> list[dict[str, Any]]:
+    """What the policies said among the engine's events, one a line; fails where those have no end."""
+    events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    assert any("summaryEvent" in each for each in events), output
+    assert all({"sequence", "timestamp"} <= set(each) for each in events)
+    return [each["policyEvent"] for each in events if "policyEvent" in each]
 
 
 @dataclass
@@ -118,16 +133,21 @@ def test_a_raw_cluster_with_no_retention_is_refused_and_not_made(sandbox, progra
     """)
     output = careless.pulumi("up", "--yes", "--skip-preview", *WITH_POLICIES)
     assert careless.code != 0
+    assert "❌ meetinity-data@v0.1.0 (local: " in output
     assert "[mandatory] [severity: critical]  aurora-backup-retention  (aws:rds:Cluster: raw)" in output
     assert "backupRetentionPeriod is not set; 7 to 35 days are asked for. Fix: set backupRetentionPeriod" in output
     assert "correcthorse" not in output
     assert "raw" not in clusters(sandbox)
-    # The one document of a preview tells that it failed, and neither which policy refused it nor why.
+    # The one document of a preview tells that it failed, and neither which policy refused it nor why. Its events do.
     output = careless.pulumi("preview", "--json", *WITH_POLICIES)
     assert careless.code != 0
     said = [each["message"] for each in json.loads(output)["diagnostics"]]
     assert "error: preview failed" in "".join(said), output
     assert not [word for word in ("aurora-backup-retention", "backupRetentionPeriod") if word in "".join(said)], output
+    careless.environment["PULUMI_ENABLE_STREAMING_JSON_PREVIEW"] = "1"
+    output = careless.pulumi("preview", "--json", *WITH_POLICIES)
+    assert careless.code != 0
+    assert "aurora-backup-retention" in [each["policyName"] for each in policy_events(output)]
 
 
 def test_a_value_that_only_the_update_knows_is_undecided_at_preview_and_refused_at_up(sandbox, program):
