@@ -36,6 +36,8 @@ _log = logging.getLogger("node")
 class Node:
     def __init__(self, instance: Instance) -> None:
         self._host = Host(instance, control_plane.client(instance, "process-node"), isolated=namespaces_work())
+        self._host.pods.mkdir(exist_ok=True)
+        self._host.pods.chmod(0o700)  # the volumes in it hold Secrets and tokens, readable by all as in a real pod
         self._listed: dict[str, Object] = {}  # every pod of the cluster, by uid
         self._pods: dict[str, Pod] = {}
         self._bound: set[str] = set()

@@ -466,6 +466,8 @@ def test_container_logs_are_private_and_secrets_do_not_stay_on_disk(cluster: Clu
     uid = cluster.api.get(pod_path(name))["metadata"]["uid"]
     directory = cluster.instance.state / "pods" / uid / "main" / "0"
     assert (directory / "log").stat().st_mode & 0o777 == 0o600
+    # Secrets and tokens in volumes are as readable as in a real pod: what keeps other users out is above them all.
+    assert (cluster.instance.state / "pods").stat().st_mode & 0o777 == 0o700
     for path in (*directory.rglob("*"), processes.log_path(cluster.instance, "node")):
         assert not path.is_file() or "very-secret-value" not in path.read_text(), path
 

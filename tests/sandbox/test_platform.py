@@ -86,6 +86,14 @@ def test_up_migrates_and_names_the_revision_it_proved(platform, first_up):
     ), first_up
 
 
+def test_the_readmes_commands_reach_the_database_and_show_nobody_the_password(platform, first_up):
+    commands = (CHECKOUT / "README.md").read_text().partition("\nkubectl get jobs\n")[2].partition("```")[0]
+    output = platform.run("bash", "-xeuc", commands)
+    assert re.search(rf"^ *{revision(platform)}$", output, re.MULTILINE), output
+    (run,) = [line for line in output.splitlines() if line.startswith("+ psql")]
+    assert platform.secret("platform-database")["password"] not in run
+
+
 def test_the_job_is_complete_and_left_the_revision_as_its_termination_message(platform):
     (job,) = platform.kubernetes("jobs")["items"]
     assert {"type": "Complete", "status": "True"}.items() <= job["status"]["conditions"][-1].items()

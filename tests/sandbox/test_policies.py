@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import textwrap
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,6 +19,7 @@ from sandbox import stack
 from sandbox.instance import CHECKOUT
 from tests.sandbox.platform import Platform
 
+CLUSTER = "aws:rds/cluster:Cluster"
 PACK = CHECKOUT / "policies"
 LOCAL = PACK / "environments" / "local.json"
 SOON = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
@@ -46,6 +49,11 @@ def test_what_is_deployed_is_judged_without_the_program(platform, first_up):
     output = platform.run("pulumi", "policy", "analyze", "--stack", "local", *strict, "--non-interactive", check=False)
     assert platform.code == 1
     assert "backupRetentionPeriod is 7; 14 to 35 days are asked for" in output
+    output = platform.run("pulumi", "policy", "analyze", "--stack", "local", *strict, "--json", check=False)
+    assert platform.code == 1
+    (refused,) = [each for each in policy_events(output) if each["policyName"] == "aurora-backup-retention"]
+    assert (refused["enforcementLevel"], refused["resourceUrn"]) == ("mandatory", platform.urn(CLUSTER))
+    assert "backupRetentionPeriod is 7; 14 to 35 days are asked for" in refused["message"]
 
 
 def test_an_exported_state_is_judged_with_no_backend_passphrase_or_cloud(platform, first_up, tmp_path):
@@ -61,6 +69,14 @@ def test_an_exported_state_is_judged_with_no_backend_passphrase_or_cloud(platfor
     assert "connection-secret-keys is undecided until it knows data" in output
     assert "redis-authenticated is undecided until it knows authToken" in output
     assert "credentials-marked-secret" not in output
+
+
+def policy_events(output: str) -> list[dict[str, Any]]:
+    """What the policies said among the engine's events, one a line; fails where those have no end."""
+    events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    assert any("summaryEvent" in each for each in events), output
+    assert all({"sequence", "timestamp"} <= set(each) for each in events)
+    return [each["policyEvent"] for each in events if "policyEvent" in each]
 
 
 @dataclass
@@ -117,10 +133,21 @@ def test_a_raw_cluster_with_no_retention_is_refused_and_not_made(sandbox, progra
     """)
     output = careless.pulumi("up", "--yes", "--skip-preview", *WITH_POLICIES)
     assert careless.code != 0
+    assert "❌ meetinity-data@v0.1.0 (local: " in output
     assert "[mandatory] [severity: critical]  aurora-backup-retention  (aws:rds:Cluster: raw)" in output
     assert "backupRetentionPeriod is not set; 7 to 35 days are asked for. Fix: set backupRetentionPeriod" in output
     assert "correcthorse" not in output
     assert "raw" not in clusters(sandbox)
+    # The one document of a preview tells that it failed, and neither which policy refused it nor why. Its events do.
+    output = careless.pulumi("preview", "--json", *WITH_POLICIES)
+    assert careless.code != 0
+    said = [each["message"] for each in json.loads(output)["diagnostics"]]
+    assert "error: preview failed" in "".join(said), output
+    assert not [word for word in ("aurora-backup-retention", "backupRetentionPeriod") if word in "".join(said)], output
+    careless.environment["PULUMI_ENABLE_STREAMING_JSON_PREVIEW"] = "1"
+    output = careless.pulumi("preview", "--json", *WITH_POLICIES)
+    assert careless.code != 0
+    assert "aurora-backup-retention" in [each["policyName"] for each in policy_events(output)]
 
 
 def test_a_value_that_only_the_update_knows_is_undecided_at_preview_and_refused_at_up(sandbox, program):
@@ -145,6 +172,39 @@ def test_a_value_that_only_the_update_knows_is_undecided_at_preview_and_refused_
     assert "snapshotRetentionLimit is 0; 1 to 35 days are asked for" in output
     found = json.loads(sandbox.run("aws", "elasticache", "describe-replication-groups", "--output", "json").stdout)
     assert "late" not in [each["ReplicationGroupId"] for each in found["ReplicationGroups"]]
+
+
+def test_the_engine_skips_a_stack_rule_whole_that_reads_what_only_the_update_knows(program):
+    """Why ours read with care: where one is undecided about one resource, the others are judged all the same."""
+    late = program("""
+        import pulumi_random as random
+
+        random.RandomId("short", byte_length=1)
+        random.RandomId("late", byte_length=random.RandomId("before", byte_length=4).hex.apply(len))
+    """)
+    naive = late.directory / "naive"
+    naive.mkdir()
+    shutil.copy(late.directory / "Pulumi.yaml", naive / "PulumiPolicy.yaml")
+    (naive / "__main__.py").write_text(
+        textwrap.dedent("""
+        from pulumi_policy import EnforcementLevel, PolicyPack, StackValidationPolicy
+
+        def validate(args, report):
+            for urn in [each.urn for each in args.resources if each.props.get("byteLength") == 1]:
+                report("too short", urn)
+
+        rule = StackValidationPolicy("long-enough", "ids are long", validate, EnforcementLevel.MANDATORY)
+        PolicyPack("naive", [rule])
+        """)
+    )
+    output = late.pulumi("preview", "--policy-pack", str(naive))
+    assert late.code == 0, output
+    assert "[advisory]  long-enough" in output
+    assert "can't run policy 'long-enough' from policy pack 'naive" in output
+    assert "too short" not in output
+    output = late.pulumi("up", "--yes", "--skip-preview", "--policy-pack", str(naive))
+    assert late.code != 0
+    assert "too short" in output
 
 
 def only(directory: Path, **rules: object) -> tuple[str, ...]:
@@ -233,9 +293,10 @@ def test_tags_are_put_right_where_the_environment_asks_for_it(sandbox, program, 
 
 
 def test_a_configuration_out_of_its_schema_is_refused_before_anything_runs(program, tmp_path):
-    anything = program("import pulumi_random as random\nrandom.RandomId('i', byte_length=4)\n")
+    anything = program("open('ran', 'w')\n")
     configuration = tmp_path / "policies.json"
     configuration.write_text(json.dumps({"aurora-backup-retention": {"floor": 99}}))
     output = anything.pulumi("preview", "--policy-pack", str(PACK), "--policy-pack-config", str(configuration))
     assert anything.code != 0
     assert "aurora-backup-retention: floor: Must be less than or equal to 35" in output
+    assert not (anything.directory / "ran").exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ HERE = Path(os.environ["OBSERVED"])
 PROGRAM = json.loads((HERE / "program.json").read_text())
 
 
-def hook(name: str, *, fails: str = "", on_error: bool = False) -> Any:
-    """A hook that writes down what it was given, then fails if it is to."""
+def hook(name: str, *, fails: str = "", on_error: bool = False, retries: int = 0) -> Any:
+    """A hook that writes down what it was given, then fails, or asks for another try, if it is to."""
 
     def run(args: Any) -> bool | None:
         shown = ("id", "name", "old_inputs", "new_inputs", "new_outputs", "errors")
@@ -21,7 +22,7 @@ def hook(name: str, *, fails: str = "", on_error: bool = False) -> Any:
             file.write(json.dumps({"hook": name, **seen}, default=str) + "\n")
         if fails:
             raise RuntimeError(fails)
-        return False if on_error else None
+        return len(args.errors) <= retries if on_error else None
 
     if on_error:
         return pulumi.ErrorHook(name, run)
@@ -45,3 +46,6 @@ for name, each in PROGRAM["resources"].items():
         **options,
     )
     pulumi.CustomResource(each["type"], name, properties, resource_options)
+
+if PROGRAM["interrupted"]:
+    os.kill(os.getpid(), signal.SIGINT)
