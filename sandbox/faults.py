@@ -28,9 +28,9 @@ from sandbox.instance import Instance, write_privately
 AWS_FAULTS = {
     "throttle": "Refuse with the service's own throttling error.",
     "error": "Answer with an internal error, status 500.",
-    "slow": "Answer late.",
+    "slow": "Answer late, or when the fault is cleared.",
     "cut": "Close the connection without an answer, the operation not carried out.",
-    "cut-after": "Carry the operation out, then close the connection without an answer.",
+    "cut-after": "Carry the operation out, or refuse it, then close the connection without an answer.",
 }
 # Processes by role: the service whose rows name them, the member that does, their prefix, and what tells the role.
 _ROLES = {
@@ -101,14 +101,19 @@ def strike(instance: Instance, service: str, operation: str) -> Fault | None:
 
 
 def kill(instance: Instance, part: str) -> Sequence[str]:
-    """SIGKILL the processes of a part (see `find`); with the node, its containers go. Returns their names."""
-    names = find(instance, part)
+    """SIGKILL the processes of a part (see `find`); with the node, its containers go. Returns their names.
+
+    SandboxError when nothing of it runs.
+    """
+    running = processes.running(instance)
+    names = [name for name in find(instance, part) if name in running]
+    if not names:
+        raise SandboxError(f"{part} does not run: nothing was killed")
     for name in names:
-        if process := processes.find(instance, name):
-            for each in _family(name, process):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    each.kill()
-            processes.wait(lambda name=name: processes.find(instance, name) is None, 5)  # type: ignore[misc]
+        for each in list(_family(name, running[name])):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        processes.wait(lambda name=name: processes.find(instance, name) is None, 5)  # type: ignore[misc]
     add(instance, "kill", names[0], injected=1)
     return names
 
@@ -166,9 +171,14 @@ def _of_role(instance: Instance, role: str) -> list[str]:
     return [prefix + row[identifier] for rows in (*clusters, *groups) for row in rows if row.get(member) == value]
 
 
-def _family(name: str, process: psutil.Process) -> Sequence[psutil.Process]:
-    """A process with its children; without the AWS API's and the node's, which are processes of the sandbox."""
-    return [process] if name in ("aws-api", "node") else [process, *process.children(recursive=True)]
+def _family(name: str, process: psutil.Process) -> Iterator[psutil.Process]:
+    """A process, then its children; without the AWS API's and the node's, which are processes of the sandbox.
+
+    The children are listed when the process has been dealt with: what it starts after that has its limit.
+    """
+    yield process
+    with contextlib.suppress(psutil.NoSuchProcess):
+        yield from () if name in ("aws-api", "node") else process.children(recursive=True)
 
 
 def _limit_writing(instance: Instance, name: str) -> None:

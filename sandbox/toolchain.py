@@ -37,7 +37,7 @@ MINIMUM_REDIS = (7,)
 POSTGRESQL_PROGRAMS = ("postgres", "initdb", "pg_ctl", "pg_basebackup", "pg_isready", "psql", "pg_dump", "pg_restore")
 
 _HEARTBEAT = 15  # seconds between signs of life during a build
-# Measured with every cache empty: Go's modules and compiler cache, nearly half for the Kubernetes provider; tools 0.6 GB.
+# Measured with every cache empty: Go's modules and compiler cache, nearly half of it for the Kubernetes provider.
 _FIRST_BUILD_SPACE = 13 * 2**30
 _FURTHER_BUILD_SPACE = 6 * 2**30
 

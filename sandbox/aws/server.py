@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response
 
-from sandbox import faults
+from sandbox import faults, processes
 from sandbox.aws import rules, signatures
 from sandbox.aws.account_state import OWN_SERVICES, AccountState
 from sandbox.aws.operations import (
@@ -33,7 +33,7 @@ from sandbox.aws.operations import (
     serialize,
 )
 from sandbox.errors import SandboxError
-from sandbox.instance import REGION
+from sandbox.instance import REGION, Instance
 from sandbox.processes import log_path
 
 log = logging.getLogger("aws-api")
@@ -52,19 +52,17 @@ THROTTLING = {
 }
 
 
-def _inject(fault: faults.Fault, service: str) -> None:
+def _inject(instance: Instance, fault: faults.Fault, service: str) -> None:
     """Let a request meet its fault before anything is done."""
     log.info("fault %d of the sandbox: %s", fault.id, fault.kind)
     error = None
     if fault.kind == "slow":
-        time.sleep(fault.seconds)
-    elif fault.kind == "cut":
-        raise ConnectionAbortedError
+        processes.wait(lambda: fault.id not in [each.id for each in faults.read(instance)], fault.seconds)
     elif fault.kind == "throttle":
         code, status = THROTTLING.get(str(get_service_model(service).protocol), THROTTLING["json"])
         error = AwsError(code, f"Rate exceeded (fault {fault.id} of the sandbox)")
         error.status = status
-    elif fault.kind == "error":
+    elif fault.kind in ("error", "cut"):  # the latter's reaches nobody
         error = AwsError("InternalFailure", f"An internal error has occurred (fault {fault.id} of the sandbox).")
         error.status = HTTPStatus.INTERNAL_SERVER_ERROR
     if error:
@@ -95,19 +93,14 @@ class AwsApi:
         started = time.monotonic()
         request = BackendRequest(environ)
         request.get_data()
-        service, name = "sts", None
+        service, name, fault = "sts", None, None
         try:
             service, name, url_parameters = self._identify(request, environ, body)
             fault = faults.strike(self.account.instance, service, name)
             if fault:
-                _inject(fault, service)
+                _inject(self.account.instance, fault, service)
             with self.account.locks[service]:
                 response = self._perform(request, environ, service, name, url_parameters)
-            if fault and fault.kind == "cut-after":
-                raise ConnectionAbortedError
-        except ConnectionAbortedError:
-            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            response = Response()  # goes nowhere
         except ServiceException as error:
             response = serialize(request, service, name, error)
         except Exception as error:
@@ -115,6 +108,8 @@ class AwsApi:
                 log.exception("%s %s failed", service, name)
             cause = f"{error} (log: {log_path(self.account.instance, 'aws-api')})"
             response = serialize(request, service, name, InternalFailureError(f"{service}:{name}", cause))
+        if fault and fault.kind in ("cut", "cut-after"):  # whatever the answer is
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
         log.info("%s %s %d %.3f s", service, name, response.status_code, time.monotonic() - started)
         return response
 

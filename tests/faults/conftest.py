@@ -36,6 +36,19 @@ def stack(sandbox: Sandbox, watch: Watch) -> Iterator[Stack]:
     stack.end_orphans()
 
 
+@pytest.fixture(autouse=True)
+def mended(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves when it fails is not what the next one fails of."""
+    stack = request.getfixturevalue("stack") if "stack" in request.fixturenames else None
+    yield
+    if stack:
+        stack.mend()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.tbstyle = "short"  # a long traceback shows what functions were called with, passwords among it
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if len(ROWS) > 1:
         widths = [max(len(row[column]) for row in ROWS) for column in range(len(ROWS[0]))]

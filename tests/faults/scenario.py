@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
+import signal
 import subprocess
-import threading
+import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import psutil
 import psycopg
 import redis
 
-from sandbox import faults, images, stack
+from sandbox import faults, images, lifecycle, processes, stack
 from sandbox.instance import CHECKOUT, Instance
+from tests.faults.secrets_search import SERVERS_OWN, Sought
+from tests.sandbox.conftest import eventually
 from tests.sandbox.platform import NAMESPACE, Platform
 
 # The table that the suite prints at its end.
@@ -54,25 +59,40 @@ AWS_KINDS = {
     "aws:cloudwatch/logGroup:LogGroup": ("logs", "describe_log_groups", "logGroups", "logGroupName"),
     "aws:iam/role:Role": ("iam", "list_roles", "Roles", "RoleName"),
 }
+ROLE, ATTACHMENT = "aws:iam/role:Role", "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 KUBERNETES_KINDS = "secrets,roles,rolebindings,networkpolicies,jobs,serviceaccounts"
 
 
 class Stack(Platform):
     """The `local` stack, with eyes for everything that exists in the account and the namespace."""
 
+    # Of every stack there was: each search covers all of them.
+    printed: ClassVar[list[str]] = []
+    known: ClassVar[set[tuple[str, str]]] = set()  # every secret there ever was, after its name
+
     def __init__(self, instance: Instance, environment: Mapping[str, str]) -> None:
         super().__init__(instance, environment)
         self.given = self.existing()  # what the platform is put into
-        self.printed: list[str] = []
         self.orphans: list[psutil.Process] = []  # providers whose engine was killed
-        self.known: set[tuple[str, str]] = set()  # every password and token there ever was
-        self.world = World(0, 0, {})
+        self.world = World(0, Counter(), {})
 
     def run(self, *command: str, check: bool = True) -> str:
         output = super().run(*command, check=check)
-        if "--show-secrets" not in command and command[0] == "pulumi":
+        if not any(word.startswith(("secret", "--show-secrets")) for word in command):  # these were asked for secrets
             self.printed.append(output)
         return output
+
+    def start_sandbox(self) -> None:
+        lifecycle.up(self.instance, self.printed.append)
+
+    def mend(self) -> None:
+        """End what a failed test leaves to the next one: faults, dead servers, the stack's lock."""
+        faults.clear(self.instance)
+        dead = set(processes.recorded(self.instance)) - processes.running(self.instance).keys()
+        if not all(name.startswith("pod-") for name in dead):
+            self.start_sandbox()
+        if any((self.directory / "backend" / ".pulumi" / "locks").rglob("*.json")):
+            self.run("pulumi", "cancel", "--yes")
 
     @functools.cache  # noqa: B019 — one stack for the whole suite
     def client(self, service: str) -> Any:
@@ -87,6 +107,9 @@ class Stack(Platform):
         for kind, (service, operation, members, id_) in AWS_KINDS.items():
             every = getattr(self.client(service), operation)()[members]
             found += [(kind, each[id_]) for each in every if "default." not in each[id_] and not each.get("IsEgress")]
+        for role in [name for kind, name in found if kind == ROLE]:
+            attached = self.client("iam").list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+            found += [(ATTACHMENT, f"{role}/{each['PolicyArn']}") for each in attached]
         for each in self.kubernetes(KUBERNETES_KINDS)["items"]:
             group, _, version = each["apiVersion"].rpartition("/")
             kind = f"kubernetes:{group or 'core'}/{version}:{each['kind']}"
@@ -96,20 +119,26 @@ class Stack(Platform):
     def recorded(self) -> Counter[tuple[str, str]]:
         """Type and id of everything in the state that is looked for in `existing`."""
         every = [(each["type"], each["id"]) for each in self.resources() if "id" in each]
-        return Counter(each for each in every if each[0] in AWS_KINDS or each[0].startswith("kubernetes:"))
+        kinds = (*AWS_KINDS, ATTACHMENT, "kubernetes:")
+        return Counter(each for each in every if each[0].startswith(kinds))
 
     def pending(self) -> list[dict[str, Any]]:
         deployment = json.loads(self.run("pulumi", "stack", "export"))["deployment"]
         return [each["resource"] for each in deployment.get("pending_operations", []) if each["type"] == "creating"]
 
-    def rows(self) -> int:
-        """Rows of every table of the serving database, and keys of the serving cache; 0 while there is none."""
+    def rows(self) -> Counter[tuple[str, str]]:
+        """Every row of the serving database by its table, and every key of the serving cache; none while there is none.
+
+        But the revision, which each migration changes.
+        """
         if not self.serves():
-            return 0
+            return Counter()
         with self.database() as database, self.cache() as cache:
-            tables = database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-            counts = [database.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0] for (table,) in tables]
-            return sum(counts) + cache.dbsize()
+            tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+            found = [("redis", f"{key.decode()} = {cache.get(key)}") for key in cache.scan_iter()]
+            for (table,) in database.execute(tables).fetchall():
+                found += [(table, row) for (row,) in database.execute(f'SELECT t::text FROM "{table}" t').fetchall()]
+            return Counter(found)
 
     def serves(self) -> bool:
         return ("kubernetes:core/v1:Secret", f"{NAMESPACE}/platform-redis") in self.existing()
@@ -132,6 +161,29 @@ class Stack(Platform):
         }
         self.known |= found.items()
         return found
+
+    def leaks(self) -> set[tuple[str, str]]:
+        """Name and place of every secret that stands in a file, or was printed, where it must not be."""
+        self.run("env", f"PYTHONPATH={CHECKOUT}", sys.executable, "-m", "sandbox", "status")
+        self.run("kubectl", "describe", "jobs,pods")
+        for pod in self.kubernetes("pods")["items"]:
+            self.run("kubectl", "logs", pod["metadata"]["name"], "--all-containers", check=False)
+        self.passwords()
+        state, temporary = self.instance.state, Path(tempfile.gettempdir())
+        servers = {f"administrator of {path.parent.name}": path for path in state.glob("caches/*/administrator")}
+        # A key is known by the first line of its body: the others may be a certificate's as well, and line ends differ.
+        keys = {f"private key of {path.stem}": path for path in state.glob("pki/*.key")}
+        self.known.update((name, path.read_text()) for name, path in servers.items())
+        self.known.update((name, path.read_text().splitlines()[1]) for name, path in keys.items())
+        sought = Sought(self.known)
+        found = {
+            (name, str(path))
+            for name, path in sought.in_files(state, lambda directory: directory not in SERVERS_OWN)
+            if not (name in keys and path.relative_to(state).parts[0] in ("pki", "kubeconfig"))
+        }
+        ours = sought.in_files(temporary, lambda directory: directory.startswith(("pulumi", "tmp")))
+        found |= {(name, str(path)) for name, path in ours}
+        return found | {(name, "what was printed") for text in self.printed for name in sought(text.encode())}
 
     def change_database(self, **settings: Any) -> None:
         self.configure(lambda config: config.setdefault("database", {}).update(settings))
@@ -156,42 +208,46 @@ class Stack(Platform):
         self.configure(lambda config: config["migrations"][0].update(image=reference))
         return migration
 
-    def background(self, *arguments: str) -> subprocess.Popen[str]:
-        """A Pulumi command that is watched while it works."""
-        return subprocess.Popen(
-            ["pulumi", *arguments, "--non-interactive"],
-            executable=stack.program(self.environment),
-            cwd=self.directory,
-            env={**self.environment, "PULUMI_DEBUG_COMMANDS": "1"},  # --event-log is one
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    @contextmanager
+    def background(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A Pulumi command that works while the block does, and has ended by itself after it; killed if that fails."""
+        output = self.directory / "output"
+        with output.open("w") as file:
+            process = subprocess.Popen(
+                ["pulumi", *arguments, "--non-interactive"],
+                executable=stack.program(self.environment),
+                cwd=self.directory,
+                env={**self.environment, "PULUMI_DEBUG_COMMANDS": "1"},  # --event-log is one
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield process
+            process.wait(600)
+        finally:
+            self.kill(process)
+            self.printed.append(output.read_text())
 
-    def reading(self, process: subprocess.Popen[str], said: list[str]) -> threading.Thread:
-        def read() -> None:
-            assert process.stdout
-            said.append(process.stdout.read())
-            self.printed.append(said[-1])
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGKILL to the CLI alone, and at once; whatever else it leaves behind ends by itself."""
+        process.kill()
+        process.wait()
+        self.end_session(process.pid)
 
-        thread = threading.Thread(target=read)
-        thread.start()
-        return thread
-
-    def kill(self, process: subprocess.Popen[str]) -> None:
-        """SIGKILL to the CLI alone; whatever else it leaves behind ends by itself.
+    def end_session(self, leader: int) -> None:
+        """Wait for the end of whatever a process started that led a session.
 
         The real Kubernetes provider goes on with what it was asked for, and outlives its engine. It is left to do so,
         and ended after the tests.
         """
-        children = psutil.Process(process.pid).children(recursive=True)
-        patient = [each for each in children if each.name().startswith("pulumi-resource-kub")]
-        self.orphans += patient
-        process.kill()
-        process.wait()
-        _, still = psutil.wait_procs(set(children) - set(patient), 30)
-        assert not still, f"a killed Pulumi left {[each.cmdline() for each in still]}"
+
+        def others() -> Collection[str]:
+            return [command for command in session(leader).values() if lifecycle.KUBERNETES_PROVIDER not in command]
+
+        eventually(lambda: not others(), seconds=60, what="the end of what a killed process left")
+        self.orphans += session(leader)
 
     def end_orphans(self) -> None:
         for each in self.orphans:
@@ -205,36 +261,28 @@ class Stack(Platform):
         count: int = 1,
         doing: str = "create|delete",
         kind: str = "aws|kubernetes|random",
+        but: Collection[str] = (),
     ) -> str | None:
         """Kill a Pulumi command when `count` resources are "begun" or "done"; None when it ended before.
 
-        Counted are those of types that begin with `kind`, and what is done to them is `doing`.
+        Counted are those of types that begin with `kind`, and what is done to them is `doing`, `but` for these URNs.
 
-        Returns the name of the resource begun last.
+        Returns the URN of the last one counted.
         """
         log = self.directory / "events.json"
-        log.unlink(missing_ok=True)
-        event = rf'^\{{[^{{]*"%s":\{{"metadata":\{{"op":"(?:{doing})","urn":"([^"]*)","type":"(?:{kind}):'
-        names = {"begun": "resourcePreEvent", "done": "resOutputsEvent"}
-        patterns = {name: re.compile(event % names[name], re.MULTILINE) for name in names}
-        seen: dict[str, list[str]] = {"begun": [], "done": []}
-        log.touch()
-        with self.background(*arguments, "--event-log", str(log)) as process:
-            said: list[str] = []
-            reader = self.reading(process, said)
-            killed, rest = False, ""
-            with log.open() as events:
-                while process.poll() is None and not killed:
-                    complete, newline, rest = (rest + events.read()).rpartition("\n")
-                    for name, pattern in patterns.items():
-                        seen[name] += pattern.findall(complete + newline)
-                    if len(seen[at]) >= count:
-                        self.kill(process)
-                        killed = True
-                    time.sleep(0.01)
-            reader.join()
-        assert killed or process.returncode == 0, said
-        return seen["begun"][-1].split("::")[-1] if killed else None
+        log.write_text("")
+        event = {"begun": "resourcePreEvent", "done": "resOutputsEvent"}[at]
+        its = rf'"metadata":\{{"op":"(?:{doing})","urn":"([^"]*)","type":"(?:{kind}):'
+        pattern = re.compile(rf'^\{{[^{{]*"{event}":\{{{its}', re.MULTILINE)
+        seen, rest = [], ""
+        with log.open() as events, self.background(*arguments, "--event-log", str(log)) as process:
+            while len(seen) < count and process.poll() is None:
+                time.sleep(0.005)
+                complete, newline, rest = (rest + events.read()).rpartition("\n")
+                seen += [urn for urn in pattern.findall(complete + newline) if urn not in but]
+            process.kill()
+        assert process.returncode in (0, -signal.SIGKILL), self.printed[-1]
+        return seen[count - 1] if process.returncode else None
 
     def recover(self) -> int:
         """What docs/runbook.md says under "An update was interrupted"; how many creations were taken into the state."""
@@ -288,11 +336,9 @@ class Stack(Platform):
                 if rule.get("Description") == inputs["description"]:
                     return str(rule["SecurityGroupRuleId"])
             return None
-        if kind == "aws:iam/rolePolicyAttachment:RolePolicyAttachment":
-            attached = self.client("iam").list_attached_role_policies(RoleName=inputs["role"])["AttachedPolicies"]
-            arns = [each["PolicyArn"] for each in attached]
-            return f"{inputs['role']}/{inputs['policyArn']}" if inputs["policyArn"] in arns else None
-        if kind.startswith("kubernetes:"):
+        if kind == ATTACHMENT:
+            id_ = f"{inputs['role']}/{inputs['policyArn']}"
+        elif kind.startswith("kubernetes:"):
             id_ = f"{inputs['metadata']['namespace']}/{inputs['metadata']['name']}"
         else:
             names = ("name", "clusterIdentifier", "identifier", "replicationGroupId")
@@ -302,46 +348,72 @@ class Stack(Platform):
         return id_ if (kind, id_) in existing else None
 
 
+def session(leader: int) -> dict[psutil.Process, str]:
+    """The processes of a session with their command lines; a provider leaves its engine's group, not its session."""
+    found = {}
+    for pid in psutil.pids():
+        with suppress(OSError, psutil.NoSuchProcess):
+            if os.getsid(pid) == leader:
+                process = psutil.Process(pid)
+                found[process] = " ".join(process.cmdline())
+    return found
+
+
 @dataclass
 class World:
     """What a scenario must keep."""
 
     resources: int
-    rows: int
-    passwords: dict[str, str]
+    rows: Counter[tuple[str, str]]
+    passwords: dict[str, str] = field(repr=False)
 
 
 @dataclass
 class Scenario:
-    """What one scenario reports."""
+    """What one scenario reports, and which passwords may be others afterwards."""
 
     times: int = 0
-    outcome: str = ""
-    loses_everything: bool = False
+    outcome: str = "FAILED"
+    gone: Collection[str] = ()
 
 
 @contextmanager
 def scenario(stack: Stack, fault: str, *, refreshed: bool = True) -> Iterator[Scenario]:
-    """Afterwards state and world must agree, with every row and every password there was.
+    """Afterwards state and world must agree, with every row and every password there was, and no secret in the open.
 
     `refreshed` has Pulumi itself say, from what the API answers, that nothing differs.
     """
     started, found, before = time.monotonic(), Scenario(), stack.world
-    yield found
+    try:
+        yield found
+        _hold(stack, before, found.gone)
+        if refreshed:
+            stack.pulumi("preview", "--refresh", "--expect-no-changes")
+    except BaseException:
+        found.outcome = "FAILED"
+        raise
+    finally:
+        resources = f"{before.resources} -> {stack.world.resources}"
+        rows = f"{before.rows.total()} -> {stack.world.rows.total()}"
+        took = f"{time.monotonic() - started:.0f} s"
+        ROWS.append((fault, str(found.times), found.outcome, resources, rows, took))
+
+
+def _hold(stack: Stack, before: World, gone: Collection[str]) -> None:
     recorded, existing = stack.recorded(), stack.existing()
     existing.subtract(stack.given)
-    assert +existing == recorded, "the state and the world differ"
+    assert +existing == recorded, (
+        f"in the state alone: {recorded - existing}; in the world alone: {existing - recorded}"
+    )
     assert max(recorded.values(), default=1) == 1
     assert faults.active(stack.instance) == []
     after = stack.world = World(len(stack.resources()), stack.rows(), stack.passwords())
-    if not found.loses_everything:
-        assert after.rows >= before.rows
-        assert {name: after.passwords[name] for name in before.passwords} == before.passwords, "a password changed"
-        if refreshed:
-            stack.pulumi("preview", "--refresh", "--expect-no-changes")
-    resources, rows = (f"{getattr(before, name)} -> {getattr(after, name)}" for name in ("resources", "rows"))
-    took = f"{time.monotonic() - started:.0f} s"
-    ROWS.append((fault, str(found.times), found.outcome, resources, rows, took))
+    lost = before.rows - after.rows
+    assert not lost, lost
+    changed = {name for name, value in before.passwords.items() if after.passwords.get(name) != value}
+    assert changed <= set(gone), f"passwords changed: {changed}"
+    leaks = stack.leaks()
+    assert not leaks, leaks
 
 
 def injected(instance: Instance) -> int:
@@ -349,18 +421,3 @@ def injected(instance: Instance) -> int:
     total = sum(each.injected for each in faults.read(instance))
     faults.clear(instance)
     return total
-
-
-@contextmanager
-def meanwhile(stack: Stack, *arguments: str) -> Iterator[list[str]]:
-    """Run a Pulumi command in the background; its output is complete when the block has ended."""
-    said: list[str] = []
-    with stack.background(*arguments) as process:
-        reader = stack.reading(process, said)
-        try:
-            yield said
-        finally:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(120)
-            process.kill()
-            reader.join()

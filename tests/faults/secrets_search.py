@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import re
 import threading
 import urllib.parse
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import psutil
 
 # Below a sandbox's state, what belongs to the servers themselves: data of PostgreSQL, Redis and etcd.
 SERVERS_OWN = ("databases", "database-snapshots", "caches", "cache-snapshots", "etcd")
-# A container is given what its pod says; it is the one kind of process that has to know.
-_CONTAINER = "sandbox/node/container.py"
 _LOOKS = 40  # at each process, over its first second and more
+# Made anew for every connection, and therefore known by its shape.
+_EKS_TOKEN = re.compile(rb"k8s-aws-v1\.[\w-]{100}")
 
 
 def forms(secret: str) -> Collection[bytes]:
@@ -32,28 +33,35 @@ def forms(secret: str) -> Collection[bytes]:
 
 
 class Sought:
-    """The true values, by a name that may be shown."""
+    """The true values, by a name that may be shown; EKS tokens besides."""
 
     def __init__(self, secrets: Iterable[tuple[str, str]]) -> None:
-        named = {form: name for name, secret in secrets for form in forms(secret)}
-        assert named, "there is nothing to look for"
-        assert all(len(form) >= 12 for form in named), "too short to be told from chance"
-        self._named = named
-        self._pattern = re.compile(b"|".join(re.escape(form) for form in named))
+        self._named = {form: name for name, secret in secrets for form in forms(secret)}
+        assert self._named, "there is nothing to look for"
+        assert all(len(form) >= 12 for form in self._named), "too short to be told from chance"
 
     def __call__(self, content: bytes) -> set[str]:
         """Names of the secrets found."""
-        return {self._named[each] for each in self._pattern.findall(content)}
+        found = {name for form, name in self._named.items() if form in content}
+        return found | ({"an EKS token"} if _EKS_TOKEN.search(content) else set())
 
-    def in_files(self, root: Path, without: Collection[str] = ()) -> Iterator[tuple[str, Path]]:
-        for path in root.rglob("*"):
-            if path.relative_to(root).parts[0] not in without and path.is_file() and not path.is_symlink():
-                with contextlib.suppress(FileNotFoundError):
-                    yield from ((name, path) for name in self(path.read_bytes()))
+    def in_files(self, root: Path, wanted: Callable[[str], bool] = lambda _: True) -> Iterator[tuple[str, Path]]:
+        """Files below `root` that hold one; of the directories in it, the `wanted` ones."""
+        for directory, inner, files in os.walk(root):
+            if Path(directory) == root:
+                inner[:] = filter(wanted, inner)
+            for path in (Path(directory, file) for file in files):
+                with contextlib.suppress(OSError):  # it may be gone by now
+                    if path.is_file() and not path.is_symlink():
+                        yield from ((name, path) for name in self(path.read_bytes()))
 
 
 class Watch(threading.Thread):
-    """Reads argv and environment of every process that starts, several times: they change when it runs a program."""
+    """Reads argv and environment of every process that starts, several times: they change when it runs a program.
+
+    The environment of two kinds is left out, which are told by it what they have to know: containers, by their pod's
+    own words, and the redis-cli of the AWS API.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -72,16 +80,14 @@ class Watch(threading.Thread):
         for pid in running:
             self._looks[pid] += 1
             if self._looks[pid] <= _LOOKS:
-                with contextlib.suppress(OSError, psutil.Error):
+                with contextlib.suppress(OSError):
                     arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
-                    if (pid, arguments) not in self.seen and not self._has_to_know(pid):
-                        self.seen[pid, arguments] = Path(f"/proc/{pid}/environ").read_bytes()
+                    if (pid, arguments) not in self.seen:
+                        environ = Path(f"/proc/{pid}/environ").read_bytes()
+                        client = arguments.split(b"\0")[0].endswith(b"/redis-cli")
+                        told = client or b"KUBERNETES_SERVICE_HOST=" in environ
+                        self.seen[pid, arguments] = b"" if told else environ
 
     def end(self) -> None:
         self._ending.set()
         self.join()
-
-    @staticmethod
-    def _has_to_know(pid: int) -> bool:
-        parents = psutil.Process(pid).parents()
-        return any(_CONTAINER in " ".join(each.cmdline()) for each in parents)

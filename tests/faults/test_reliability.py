@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import psutil
 import pytest
 
-from sandbox import faults, lifecycle, processes
+from sandbox import faults, processes
 from sandbox import stack as stacks
 from sandbox.errors import SandboxError
-from tests.faults.scenario import Stack, injected, meanwhile, scenario
+from tests.faults.scenario import Stack, injected, scenario
 from tests.sandbox.conftest import eventually
 
-GENERATION = {"generations": {"main": {}, "r1": {}}}
-
-
-def quiet(_: str) -> None:
-    pass
+STORES = {"database": "local-postgres", "redis": "local-redis"}
+# Longer than any test waits: a slow operation ends when its fault is cleared.
+LONG = 600
 
 
 def test_a_quarter_of_all_aws_calls_throttled(stack: Stack) -> None:
@@ -29,42 +33,32 @@ def test_a_quarter_of_all_aws_calls_throttled(stack: Stack) -> None:
             cache.set("written-by", "a test")
 
 
-def run_of(stack: Stack, tag: str) -> str:
-    """Wait until the migration's own container runs; the pod's name."""
-
-    def look() -> str | None:
-        for pod in stack.kubernetes("pods")["items"]:
-            statuses = pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", [])
-            for status in statuses:
-                if status["image"].endswith(tag) and "running" in status["state"]:
-                    return str(pod["metadata"]["name"])
-        return None
-
-    return eventually(look, seconds=60, what="the migration")
-
-
-def slow_migration(stack: Stack, tag: str) -> None:
-    stack.release(tag, f"op.execute(\"SELECT pg_sleep(4); INSERT INTO categories (name) VALUES ('{tag}')\")")
-
-
 def applied(stack: Stack, tag: str) -> int:
     with stack.database() as database:
         return int(database.execute("SELECT count(*) FROM categories WHERE name = %s", [tag]).fetchone()[0])
 
 
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+
 @pytest.mark.parametrize("part", ["kube-apiserver", "node"])
 def test_the_cluster_breaks_during_a_migration(stack: Stack, part: str) -> None:
+    """It is in the middle of its transaction, because it asks for a lock that the test holds."""
     tag = "during_" + part.replace("-", "_")
-    slow_migration(stack, tag)
-    with scenario(stack, f"{part} killed during a migration", refreshed=False) as found:
-        with meanwhile(stack, "up", "--yes", "--skip-preview") as said:
-            run_of(stack, tag)
-            faults.kill(stack.instance, part)
+    work = f"SELECT pg_advisory_xact_lock(7); INSERT INTO categories (name) VALUES ('{tag}')"
+    stack.release(tag, f'op.execute("{work}")')
+    with scenario(stack, f"{part} killed during a migration", refreshed=False) as found, stack.database() as holder:
+        holder.execute("SELECT pg_advisory_lock(7)")
+        with stack.background("up", "--yes", "--skip-preview") as up:
+            eventually(lambda: holder.execute(WAITING).fetchone() == (1,), seconds=180, what="the migration")
+            killed = faults.kill(stack.instance, part)
+            assert any(name.startswith("pod-") for name in (*killed, *processes.running(stack.instance)))
             faults.clear(stack.instance)
-            lifecycle.up(stack.instance, quiet)
+            stack.start_sandbox()
+            holder.execute("SELECT pg_advisory_unlock(7)")
         found.times = 1
         found.outcome = "up succeeded"
-        if "error:" in said[0]:
+        if up.returncode:
             stack.up()
             found.outcome = "up failed, the next succeeded"
         assert applied(stack, tag) == 1
@@ -86,22 +80,22 @@ def test_a_migration_that_fails_can_be_mended(stack: Stack) -> None:
 def test_the_writer_is_killed_during_an_up(stack: Stack) -> None:
     stack.change_database(backupRetentionPeriod=9, instanceCount=3)
     with scenario(stack, "PostgreSQL writer killed during an up", refreshed=False) as found:
-        faults.add(stack.instance, "slow", "rds:CreateDBInstance", seconds=2)
-        with meanwhile(stack, "up", "--yes", "--skip-preview") as said:
+        faults.add(stack.instance, "slow", "rds:CreateDBInstance", seconds=LONG)
+        with stack.background("up", "--yes", "--skip-preview") as up:
             struck(stack)
             faults.kill(stack.instance, "writer")
+            faults.clear(stack.instance)
         found.times = 1
-        faults.clear(stack.instance)
         found.outcome = "up succeeded"
-        if "error:" in said[0]:
-            lifecycle.up(stack.instance, quiet)
+        if up.returncode:
+            stack.start_sandbox()
             stack.up()
             found.outcome = "up failed, the next succeeded"
 
 
 def struck(stack: Stack) -> None:
     """Wait until an AWS operation has met its fault."""
-    eventually(lambda: any(each.injected for each in faults.read(stack.instance)), seconds=60, what="the fault")
+    eventually(lambda: any(each.injected for each in faults.read(stack.instance)), seconds=180, what="the fault")
 
 
 def test_the_disk_is_full_during_an_up(stack: Stack) -> None:
@@ -113,7 +107,7 @@ def test_the_disk_is_full_during_an_up(stack: Stack) -> None:
         assert stack.code != 0
         assert "File too large" in output
         found.times = injected(stack.instance)
-        lifecycle.up(stack.instance, quiet)
+        stack.start_sandbox()
         stack.up()
         found.outcome = "up failed and said why, the next succeeded"
 
@@ -121,24 +115,24 @@ def test_the_disk_is_full_during_an_up(stack: Stack) -> None:
 def test_of_two_ups_at_once_one_is_told(stack: Stack) -> None:
     stack.change_database(backupRetentionPeriod=11)
     with scenario(stack, "a second up beside the first", refreshed=False) as found:
-        faults.add(stack.instance, "slow", "rds:ModifyDBCluster", seconds=6)
-        with meanwhile(stack, "up", "--yes", "--skip-preview") as said:
+        faults.add(stack.instance, "slow", "rds:ModifyDBCluster", seconds=LONG)
+        with stack.background("up", "--yes", "--skip-preview") as up:
             struck(stack)
             second = stack.up(check=False)
             assert stack.code != 0
             assert "the stack is currently locked by 1 lock(s)" in second
             with pytest.raises(SandboxError, match=r"pulumi process \d+ updates the stack: wait for it"):
-                stacks.deploy(stack.environment, quiet, stack.directory)
-        assert "error:" not in said[0]
+                stacks.deploy(stack.environment, stack.printed.append, stack.directory)
+            faults.clear(stack.instance)
+        assert up.returncode == 0, stack.printed[-1]
         found.times = 1
-        faults.clear(stack.instance)
         found.outcome = "the second was told to wait, the first succeeded"
 
 
-def test_a_lock_whose_owner_is_dead_is_released_by_make_up(stack: Stack) -> None:
+def test_a_lock_whose_owner_is_dead_is_released_by_make_up(stack: Stack, capfd: pytest.CaptureFixture[str]) -> None:
     stack.change_database(backupRetentionPeriod=12)
     with scenario(stack, "a .pulumi lock left behind", refreshed=False) as found:
-        faults.add(stack.instance, "slow", "rds:ModifyDBCluster", seconds=3)
+        faults.add(stack.instance, "slow", "rds:ModifyDBCluster", seconds=LONG)
         with stack.background("up", "--yes", "--skip-preview") as process:
             struck(stack)
             stack.kill(process)
@@ -146,6 +140,7 @@ def test_a_lock_whose_owner_is_dead_is_released_by_make_up(stack: Stack) -> None
         found.times = 1
         lines: list[str] = []
         assert stacks.deploy(stack.environment, lines.append, stack.directory) == 0
+        stack.printed.append(capfd.readouterr().out)
         (line,) = lines
         assert line.endswith("is gone and left the stack locked: `pulumi cancel --yes` releases it")
         found.outcome = "make up released it"
@@ -155,9 +150,11 @@ def test_the_whole_sandbox_is_killed_and_started(stack: Stack) -> None:
     with scenario(stack, "every process of the sandbox killed", refreshed=False) as found:
         every = processes.running(stack.instance)
         for process in every.values():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # a container ends with its node
+                process.kill()
+        assert processes.wait(lambda: not processes.running(stack.instance), 60)
         found.times = len(every)
-        lifecycle.up(stack.instance, quiet)
+        stack.start_sandbox()
         found.outcome = "as before after make up"
 
 
@@ -177,35 +174,68 @@ def test_a_create_that_was_carried_out_but_not_answered(stack: Stack) -> None:
 
 
 def test_pulumi_is_killed_at_ten_points_of_an_up(stack: Stack) -> None:
-    for store in ("database", "redis"):
-        stack.configure(lambda config, store=store: config.setdefault(store, {}).update(GENERATION))
+    """One after the other, so that what is killed is the creation of the resource named, or the one right after it."""
+    for store in STORES:
+        generations(stack, store, {"main": {}, "r1": {}})
     with scenario(stack, "pulumi killed with SIGKILL during an up") as found:
-        taken, points = 0, []
+        taken, points = 0, list[str]()
         while found.times < 10:
-            point = stack.killed("up", "--yes", "--skip-preview", at=("begun", "done")[found.times % 2])
+            at = ("begun", "done")[found.times % 2]
+            up = ("up", "--yes", "--skip-preview", "--parallel", "1")
+            point = stack.killed(*up, at=at, doing="create", kind="aws", but=points)
             assert point, f"the update was over after {points}"
             points.append(point)
             found.times += 1
             taken += stack.recover()
+        assert len(set(points)) == 10, "a resource may be begun again after a kill, but is no second point"
         stack.up()
         found.outcome = f"cancel, refresh, import, up: {taken} creations adopted"
 
 
+def generations(stack: Stack, store: str, every: Mapping[str, Any]) -> None:
+    stack.configure(lambda config: config.setdefault(store, {}).update(generations=every))
+
+
 def test_pulumi_is_killed_at_ten_points_of_a_destroy(stack: Stack) -> None:
+    """Spread over all of it; then the stack is brought back, its serving stores from their final snapshots."""
     stack.change_database(deletionProtection=False)
     stack.up()
     stack.run("pulumi", "state", "unprotect", "--all", "--yes")
     with scenario(stack, "pulumi killed with SIGKILL during a destroy") as found:
-        found.loses_everything = True
-        points = []
+        found.gone = stack.world.passwords.keys()
+        points = list[str]()
         while found.times < 10:
-            point = stack.killed("destroy", "--yes", "--skip-preview", at="done", count=2)
+            at = ("begun", "done")[found.times % 2]
+            share = max(1, stack.recorded().total() // (11 - found.times))
+            destroy = ("destroy", "--yes", "--skip-preview", "--parallel", "1")
+            point = stack.killed(*destroy, at=at, count=share, doing="delete", kind="aws|kubernetes", but=points)
             assert point, f"the destruction was over after {points}"
             points.append(point)
             found.times += 1
             stack.documented("pulumi cancel --yes")
-        stack.pulumi("destroy", "--yes", "--skip-preview")
-        assert stack.recorded() == {}
-        snapshots = stack.client("rds").describe_db_cluster_snapshots(SnapshotType="manual")["DBClusterSnapshots"]
-        assert len(snapshots) == 2
-        found.outcome = "cancel, destroy: nothing left but final snapshots"
+        assert len(set(points)) == 10
+        stack.documented("pulumi refresh --yes --skip-preview")
+        stack.change_database(applyImmediately=True)
+        for store, name in STORES.items():
+            generations(stack, store, {"main": {"restore": {"snapshot": final_snapshot(stack, name)}}})
+        names = tuple(f"{store}-final-snapshot" for store in STORES)
+        left = [each["urn"] for each in stack.resources() if each["urn"].split("::")[-1] in names]
+        if "Run `pulumi up` once more" in stack.up(*(f"--replace={urn}" for urn in left)):
+            stack.up()
+        found.outcome = "cancel, refresh, up from the final snapshots"
+
+
+def final_snapshot(stack: Stack, name: str) -> str:
+    databases = json.loads(stack.documented("aws rds describe-db-cluster-snapshots --snapshot-type manual"))
+    caches = json.loads(stack.documented("aws elasticache describe-snapshots"))
+    names = [each["DBClusterSnapshotIdentifier"] for each in databases["DBClusterSnapshots"]]
+    names += [each["SnapshotName"] for each in caches["Snapshots"]]
+    (found,) = [each for each in names if each.startswith(f"{name}-final-")]
+    return found
+
+
+def test_a_destroy_that_nothing_disturbs_leaves_final_snapshots_alone(stack: Stack) -> None:
+    stack.run("pulumi", "state", "unprotect", "--all", "--yes")
+    stack.pulumi("destroy", "--yes", "--skip-preview")
+    assert stack.recorded() == {}
+    assert stack.existing() == stack.given
