@@ -92,10 +92,8 @@ def add(instance: Instance, reference: str, content: Path | None, **description:
 def furnish(instance: Instance, tools: Mapping[str, Path]) -> None:
     """Register the images that the program's `local` stack and the operators' commands use."""
     add(instance, EXAMPLE_SERVICE, Path(__file__).resolve().parent / "example_service")
-    client = str(tools["psql"].parent)
-    add(instance, POSTGRESQL_CLIENT, None, path=[client, *_SYSTEM_PATH], workdir=None, host=[])
-    redis = str(tools["redis-cli"].parent)
-    add(instance, REDIS_CLIENT, None, path=[redis, *_SYSTEM_PATH], workdir=None, host=[])
+    for reference, program in ((POSTGRESQL_CLIENT, "psql"), (REDIS_CLIENT, "redis-cli")):
+        add(instance, reference, None, path=[str(tools[program].parent), *_SYSTEM_PATH], workdir=None, host=[])
 
 
 def _files(directory: Path) -> dict[Path, bytes]:
