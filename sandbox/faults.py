@@ -174,7 +174,8 @@ def _of_role(instance: Instance, role: str) -> list[str]:
 def _family(name: str, process: psutil.Process) -> Iterator[psutil.Process]:
     """A process, then its children; without the AWS API's and the node's, which are processes of the sandbox.
 
-    The children are listed when the process has been dealt with: what it starts after that has its limit.
+    Whoever limits a process does so before its children are listed, so that what it starts has the limit; whoever kills
+    lists them first.
     """
     yield process
     with contextlib.suppress(psutil.NoSuchProcess):

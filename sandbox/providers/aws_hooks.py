@@ -74,7 +74,7 @@ def set_parameters(thing: Thing, old: Properties) -> None:
 
 
 def cluster_members(_id: str, old: Properties, new: Properties) -> Properties:
-    """Logs that begin or end; and for a major upgrade alone, the instances' next parameter group."""
+    """Logs that begin or end; and the instances' next parameter group, which AWS takes with a major upgrade alone."""
     before, after = (set(side.get("enabledCloudwatchLogsExports") or []) for side in (old, new))
     change = {"EnableLogTypes": sorted(after - before), "DisableLogTypes": sorted(before - after)}
     found: Properties = {"CloudwatchLogsExportConfiguration": change} if before != after else {}

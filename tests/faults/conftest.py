@@ -38,7 +38,7 @@ def stack(sandbox: Sandbox, watch: Watch) -> Iterator[Stack]:
 
 @pytest.fixture(autouse=True)
 def mended(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a test leaves when it fails is not what the next one fails of."""
+    """A failed test must not make the next one fail."""
     stack = request.getfixturevalue("stack") if "stack" in request.fixturenames else None
     yield
     if stack:

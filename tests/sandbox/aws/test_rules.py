@@ -121,6 +121,11 @@ def logs(*kinds: str) -> list[dict[str, Any]]:
 TLS = {"TransitEncryptionEnabled": True}
 INSIGHTS = {"EnablePerformanceInsights": True}
 MAJOR = {"EngineVersion": "17.4", "AllowMajorVersionUpgrade": True, "DBClusterParameterGroupName": "ruled-17"}
+NEXT = {
+    **MAJOR,
+    "DBClusterIdentifier": "ruled-next",
+    "ApplyImmediately": None,
+}  # it waits, so that it is asked for again
 # (rule, operation, what breaks it, the neighbour that passes)
 ROWS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("a cluster's identifier is 1 to 63 letters, digits and single hyphens, a letter first, no hyphen last", "CreateDBCluster", {"DBClusterIdentifier": "c" * 64}, {"DBClusterIdentifier": "c" * 63}),
@@ -152,9 +157,9 @@ ROWS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("a major upgrade is allowed by name", "ModifyDBCluster", {"EngineVersion": "17.4", "DBClusterParameterGroupName": "ruled-17"}, {"EngineVersion": "16.11", "AllowMajorVersionUpgrade": True}),
     ("the instances' parameter group is given with a major upgrade only", "ModifyDBCluster", {"DBInstanceParameterGroupName": "ruled-16"}, {}),
     ("a major upgrade names the instances' next parameter group where they have one of their own", "ModifyDBCluster", {**MAJOR, "DBClusterIdentifier": "staffed"}, {"DBClusterIdentifier": "staffed", "EngineVersion": "16.11"}),
-    ("the instances' next parameter group exists", "ModifyDBCluster", {**MAJOR, "DBClusterIdentifier": "staffed", "DBInstanceParameterGroupName": "none"}, {"DBClusterIdentifier": "staffed", "EngineVersion": "16.11"}),
-    ("the instances' next parameter group is of the next version's family", "ModifyDBCluster", {**MAJOR, "DBClusterIdentifier": "staffed", "DBInstanceParameterGroupName": "ruled-16"}, {"DBClusterIdentifier": "staffed", "EngineVersion": "16.11"}),
-    ("the instances' next parameter group is of the next version's family", "ModifyDBCluster", {**MAJOR, "DBClusterIdentifier": "staffed", "DBInstanceParameterGroupName": "default.aurora-postgresql16"}, {"DBClusterIdentifier": "staffed", "EngineVersion": "16.11"}),
+    ("the instances' next parameter group exists", "ModifyDBCluster", {**MAJOR, "DBClusterIdentifier": "staffed", "DBInstanceParameterGroupName": "none"}, {**NEXT, "DBInstanceParameterGroupName": "ruled-17"}),
+    ("the instances' next parameter group is of the next version's family", "ModifyDBCluster", {**MAJOR, "DBClusterIdentifier": "staffed", "DBInstanceParameterGroupName": "ruled-16"}, {**NEXT, "DBInstanceParameterGroupName": "default.aurora-postgresql17"}),
+    ("the instances' next parameter group is of the next version's family", "ModifyDBCluster", {**MAJOR, "DBClusterIdentifier": "staffed", "DBInstanceParameterGroupName": "default.aurora-postgresql16"}, {**NEXT, "DBInstanceParameterGroupName": "ruled-17"}),
     ("a cluster parameter group that is named exists", "CreateDBCluster", {"DBClusterParameterGroupName": "none"}, {"DBClusterParameterGroupName": "default.aurora-postgresql17"}),
     ("a cluster parameter group is of the engine's major version; a major upgrade brings one of the new family", "CreateDBCluster", {"DBClusterParameterGroupName": "ruled-16"}, {"DBClusterParameterGroupName": "ruled-16", "EngineVersion": "16"}),
     ("a cluster parameter group is of the engine's major version; a major upgrade brings one of the new family", "ModifyDBCluster", {"EngineVersion": "17.4", "AllowMajorVersionUpgrade": True}, {"DBClusterParameterGroupName": "default.aurora-postgresql16"}),
@@ -234,7 +239,7 @@ ROWS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("a restore runs no older version than the snapshot's", "RestoreDBClusterFromSnapshot", {"EngineVersion": "16.10"}, {"EngineVersion": "16.11"}),
     ("a restore has one source", "RestoreDBClusterToPointInTime", {"SourceDbClusterResourceId": "cluster-1"}, {}),
     ("a restore has one source", "RestoreDBClusterToPointInTime", {"SourceDBClusterIdentifier": None}, {}),
-    ("a key is given for the restore of an encrypted cluster", "RestoreDBClusterToPointInTime", {"KmsKeyId": "k"}, {}),
+    ("a key is given only where the restored cluster is encrypted", "RestoreDBClusterToPointInTime", {"KmsKeyId": "k"}, {}),
     ("a restore is full-copy or copy-on-write", "RestoreDBClusterToPointInTime", {"RestoreType": "clone"}, {"RestoreType": "full-copy"}),
     ("a clone is of now", "RestoreDBClusterToPointInTime", {"RestoreType": "copy-on-write", "UseLatestRestorableTime": None, "RestoreToTime": days(seconds=-1)}, {"RestoreType": "copy-on-write"}),
     ("a restore is to one moment", "RestoreDBClusterToPointInTime", {"RestoreToTime": days(seconds=-1)}, {}),
@@ -418,6 +423,7 @@ def stand_ins(aws, subnets, subnet_group, security_group, instance_of) -> dict[s
         ("ruled", {"VpcSecurityGroupIds": [used], "DBClusterParameterGroupName": "ruled-16"}),
         ("protected", {"DeletionProtection": True, "DBClusterParameterGroupName": "ruled-16"}),
         ("staffed", watched),
+        ("ruled-next", {}),
     ):
         rds.create_db_cluster(**{**cluster, **more, "DBClusterIdentifier": name})
     for number in (1, 2):
