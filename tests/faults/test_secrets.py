@@ -59,8 +59,11 @@ def test_the_search_finds_what_is_planted(tmp_path: Path) -> None:
         (secret, in_container, True),
         ("", {"PLANTED": secret, **in_container}, False),
     ):
-        command = [sys.executable, "-c", "import sys; sys.stdin.read()", argument]
-        with subprocess.Popen(command, env={**os.environ, **environment}, stdin=subprocess.PIPE) as process:
+        command = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", argument]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, env={**os.environ, **environment}, **pipes) as process:
+            assert process.stdout
+            process.stdout.readline()  # until it runs, its arguments may not be there to be read
             watch.look()
             process.communicate()
         seen = [arguments + environ for (pid, arguments), environ in watch.seen.items() if pid == process.pid]
