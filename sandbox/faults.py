@@ -113,6 +113,7 @@ def kill(instance: Instance, part: str) -> Sequence[str]:
         for each in list(_family(name, running[name])):
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
+        # The node is gone before its containers are killed. (mypy has no type for a lambda's default.)
         processes.wait(lambda name=name: processes.find(instance, name) is None, 5)  # type: ignore[misc]
     add(instance, "kill", names[0], injected=1)
     return names

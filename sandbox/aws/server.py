@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response
 
-from sandbox import faults, processes
+from sandbox import faults
 from sandbox.aws import rules, signatures
 from sandbox.aws.account_state import OWN_SERVICES, AccountState
 from sandbox.aws.operations import (
@@ -34,7 +34,7 @@ from sandbox.aws.operations import (
 )
 from sandbox.errors import SandboxError
 from sandbox.instance import REGION, Instance
-from sandbox.processes import log_path
+from sandbox.processes import log_path, wait
 
 log = logging.getLogger("aws-api")
 
@@ -57,7 +57,7 @@ def _inject(instance: Instance, fault: faults.Fault, service: str) -> None:
     log.info("fault %d of the sandbox: %s", fault.id, fault.kind)
     error = None
     if fault.kind == "slow":
-        processes.wait(lambda: fault.id not in [each.id for each in faults.read(instance)], fault.seconds)
+        wait(lambda: fault.id not in [each.id for each in faults.read(instance)], fault.seconds)
     elif fault.kind == "throttle":
         code, status = THROTTLING.get(str(get_service_model(service).protocol), THROTTLING["json"])
         error = AwsError(code, f"Rate exceeded (fault {fault.id} of the sandbox)")
