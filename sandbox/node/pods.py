@@ -171,7 +171,8 @@ class Pod:
             processes.start(self._host.instance, self._process(run), command, environment={})
             processes.wait_until_ready(self._host.instance, self._process(run), lambda: shim.begun(run), seconds=10)
         except SandboxError as error:
-            raise inputs.ConfigError(str(error), "RunContainerError") from error
+            if not shim.begun(run):  # what was begun may be over before anybody looked
+                raise inputs.ConfigError(str(error), "RunContainerError") from error
         self._event(pod, container, "Started", f"Container {container['name']} started")
 
     def _spec(self, pod: Object, container: Object, run: Path) -> Object:

@@ -13,11 +13,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from sandbox import certificates, control_plane, images, lifecycle, processes
+from sandbox.instance import Instance
 from sandbox.kube_client import StatusError
 from sandbox.node import container as shim
 from sandbox.node import kubelet, pods
@@ -94,6 +95,23 @@ def waiting(cluster: Cluster, name: str, reason: str) -> str:
         return None
 
     return eventually(look, what=reason)
+
+
+def version(cluster: Cluster) -> str:
+    """The moment now, as a watch begins from it."""
+    found: str = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["metadata"]["resourceVersion"]
+    return found
+
+
+def waited(cluster: Cluster, name: str, since: str) -> list[str]:
+    """Every reason, in order, that a pod's container has waited for; some last too short to be seen by asking."""
+    watch = f"fieldSelector=metadata.name%3D{name}&resourceVersion={since}&timeoutSeconds=1"
+    found = cluster.kubectl("get", f"--raw=/api/v1/namespaces/{NAMESPACE}/pods?watch=true&{watch}")
+    statuses = [json.loads(line)["object"]["status"] for line in found.splitlines()]
+    states = [each["state"] for known in statuses for each in known.get("containerStatuses", [])]
+    return [
+        reason for reason, _ in itertools.groupby(state["waiting"]["reason"] for state in states if "waiting" in state)
+    ]
 
 
 def runs(cluster: Cluster, name: str, line: str) -> None:
@@ -211,9 +229,10 @@ def test_a_missing_secret_keeps_the_container_waiting_until_it_is_there(cluster:
 
 def test_an_unknown_image_is_pulled_in_vain_until_it_is_added(cluster: Cluster, tmp_path: Path) -> None:
     reference = "meetinity/late:1.0.0"
+    since = version(cluster)
     name = create(cluster, {"name": "main", "image": reference, "command": ["cat", "content.txt"]})
-    assert reference in waiting(cluster, name, "ErrImagePull")
     assert reference in waiting(cluster, name, "ImagePullBackOff")
+    assert waited(cluster, name, since) == ["ErrImagePull", "ImagePullBackOff"]
     (tmp_path / "content.txt").write_text("here it is")
     images.add(cluster.instance, reference, tmp_path)
     assert finished(cluster, name)["phase"] == "Succeeded"
@@ -268,12 +287,39 @@ def test_a_root_container_is_refused_where_non_root_was_asked_for(cluster: Clust
 def test_a_failing_container_is_restarted_on_failure_and_its_last_log_kept(cluster: Cluster) -> None:
     volume = {"volumeMounts": [{"name": "count", "mountPath": "/count"}]}
     script = "echo run >> /count/runs; echo this is run $(wc -l < /count/runs); test $(wc -l < /count/runs) = 2"
+    since = version(cluster)
     name = create(cluster, sh(script, **volume), restartPolicy="OnFailure", volumes=[{"name": "count", "emptyDir": {}}])
-    waiting(cluster, name, "CrashLoopBackOff")
     found = finished(cluster, name)
+    assert waited(cluster, name, since)[-1] == "CrashLoopBackOff"
     assert (found["phase"], found["containerStatuses"][0]["restartCount"]) == ("Succeeded", 1)
     assert _log(cluster, name) == "this is run 2\n"
     assert _log(cluster, name, "--previous") == "this is run 1\n"
+
+
+def test_a_container_that_is_over_before_anybody_looks_was_started_like_any_other(
+    cluster: Cluster, unused: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Recorder:
+        reasons: ClassVar[list[str]] = []
+
+        def request(self, _: str, path: str, body: Status) -> None:
+            assert path.endswith("/events")
+            self.reasons.append(body["reason"])
+
+    def late(*arguments: Any, **more: Any) -> None:
+        eventually(lambda: processes.find(unused, arguments[1]) is None)
+        wait_until_ready(*arguments, **more)
+
+    wait_until_ready = processes.wait_until_ready
+    monkeypatch.setattr(processes, "wait_until_ready", late)
+    body = {"metadata": {"namespace": NAMESPACE, "name": "quick", "uid": "quick"}}
+    container = sh("exit 3", terminationMessagePath="/dev/termination-log", terminationMessagePolicy="File")
+    body["spec"] = {"restartPolicy": "OnFailure", "containers": [container], "terminationGracePeriodSeconds": 2}
+    images.furnish(unused, cluster.tools)
+    pod = pods.Pod(pods.Host(unused, Recorder(), isolated=False), "quick")  # type: ignore[arg-type]
+    pod._start_what_is_due(body)
+    pod._start_what_is_due(body)
+    assert Recorder.reasons == ["Pulled", "Started", "BackOff"]
 
 
 def test_a_pod_past_its_deadline_is_ended_and_says_so(cluster: Cluster) -> None:
@@ -306,7 +352,7 @@ def test_a_pod_that_does_not_want_to_end_is_killed_after_its_grace_period(cluste
     )
     runs(cluster, name, "ready")
     cluster.api.request("DELETE", pod_path(name), {"gracePeriodSeconds": 1})
-    eventually(lambda: not _exists(cluster, pod_path(name)), seconds=8, what="the pod's end")
+    eventually(lambda: not _exists(cluster, pod_path(name)), seconds=20, what="the pod's end")
 
 
 def test_a_restarted_node_takes_over_what_runs_and_what_ended(cluster: Cluster) -> None:
@@ -374,14 +420,20 @@ def test_a_container_is_begun_once_by_whoever_comes_first(tmp_path: Path) -> Non
 @pytest.mark.parametrize("servers", [["kube-apiserver"], ["etcd", "kube-apiserver"], ["etcd"]], ids="+".join)
 def test_a_job_runs_on_once_while_the_control_plane_restarts(cluster: Cluster, servers: list[str]) -> None:
     name = "outage-" + "-".join(server[:4] for server in servers)
-    template = {"spec": {"restartPolicy": "Never", "containers": [sh("echo ran; sleep 2; exit 0")]}}
+    container = sh(
+        "echo ran; until test -e /go/on; do sleep 0.05; done", volumeMounts=[{"name": "go", "mountPath": "/go"}]
+    )
+    template = {"spec": {"restartPolicy": "Never", "containers": [container], "volumes": [{"name": "go"}]}}
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": NAMESPACE}}
     cluster.apply(job | {"spec": {"backoffLimit": 3, "template": template}})
     selector = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=job-name%3D{name}"
-    eventually(lambda: [pod for pod in cluster.api.get(selector)["items"] if pod["status"]["phase"] == "Running"])
+    [pod] = eventually(
+        lambda: [pod for pod in cluster.api.get(selector)["items"] if pod["status"]["phase"] == "Running"]
+    )
     kill(cluster, *servers)
+    (cluster.instance.state / "pods" / pod["metadata"]["uid"] / "volumes" / "go" / "on").touch()
     control_plane.start(cluster.instance, cluster.tools)
-    cluster.kubectl("wait", "--for=condition=complete", f"job/{name}", f"--namespace={NAMESPACE}", "--timeout=30s")
+    cluster.kubectl("wait", "--for=condition=complete", f"job/{name}", f"--namespace={NAMESPACE}", "--timeout=60s")
     [pod] = cluster.api.get(selector)["items"]
     assert _log(cluster, pod["metadata"]["name"]) == "ran\n"
     status = cluster.api.get(f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/{name}")["status"]
@@ -398,14 +450,14 @@ def test_a_deployment_keeps_its_pod_going(cluster: Cluster) -> None:
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "kept", "namespace": NAMESPACE}}
     cluster.apply(deployment | {"spec": {"selector": {"matchLabels": labels}, "template": template}})
     here = f"--namespace={NAMESPACE}"
-    cluster.kubectl("rollout", "status", "deployment/kept", here, "--timeout=15s")
+    cluster.kubectl("rollout", "status", "deployment/kept", here, "--timeout=60s")
     [pod] = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3Dkept")["items"]
     (cluster.instance.state / "pods" / pod["metadata"]["uid"] / "volumes" / "go" / "on").touch()
     name = pod["metadata"]["name"]
     eventually(lambda: status(cluster, name)["containerStatuses"][0]["restartCount"] == 1, what="the restart")
-    cluster.kubectl("wait", "--for=condition=ready", f"pod/{name}", here, "--timeout=15s")
+    cluster.kubectl("wait", "--for=condition=ready", f"pod/{name}", here, "--timeout=60s")
     assert _log(cluster, name, "--previous") == "up\n"
-    cluster.kubectl("delete", "deployment/kept", here, "--cascade=foreground", "--timeout=15s")
+    cluster.kubectl("delete", "deployment/kept", here, "--cascade=foreground", "--timeout=60s")
     assert not _exists(cluster, pod_path(name))
 
 
@@ -445,8 +497,8 @@ def test_a_job_completes_and_its_foreground_deletion_leaves_nothing(cluster: Clu
     template = {"spec": {"restartPolicy": "Never", "containers": [sh("true")]}}
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job", "namespace": NAMESPACE}}
     cluster.apply(job | {"spec": {"template": template}})
-    cluster.kubectl("wait", "--for=condition=complete", "job/job", f"--namespace={NAMESPACE}", "--timeout=15s")
-    cluster.kubectl("delete", "job/job", f"--namespace={NAMESPACE}", "--cascade=foreground", "--timeout=15s")
+    cluster.kubectl("wait", "--for=condition=complete", "job/job", f"--namespace={NAMESPACE}", "--timeout=60s")
+    cluster.kubectl("delete", "job/job", f"--namespace={NAMESPACE}", "--cascade=foreground", "--timeout=60s")
     selector = "labelSelector=job-name%3Djob"
     assert cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods?{selector}")["items"] == []
 
