@@ -27,7 +27,7 @@ from tests.sandbox.operator import Operator
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T | None], *, seconds: float = 15, what: str = "it") -> T:
+def eventually(look: Callable[[], T | None], *, seconds: float = 60, what: str = "it") -> T:
     """Ask until the answer is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (answer := look()):

@@ -71,7 +71,7 @@ def test_a_process_that_ignores_the_request_to_end_is_killed(instance: Instance)
     eventually(lambda: "ready" in processes.log_path(instance, "stubborn").read_text())
     started = time.monotonic()
     processes.stop(instance, "stubborn", patience=0.3)
-    assert 0.3 <= time.monotonic() - started < 5
+    assert 0.3 <= time.monotonic() - started < 30
     assert processes.find(instance, "stubborn") is None
 
 

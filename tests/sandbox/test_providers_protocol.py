@@ -44,13 +44,18 @@ def test_the_built_provider_announces_the_version_its_sdk_asks_for() -> None:
 
 
 def test_interrupted_a_provider_ends_at_once_and_says_nothing() -> None:
-    with provider("random") as client:
-        started = time.monotonic()
-        client.process.send_signal(signal.SIGINT)
-        assert client.process.wait(5) == 0
-        assert time.monotonic() - started < 3  # with no request under way; the grace for one is 5 s
-        assert client.process.stderr
-        assert client.process.stderr.read() == ""
+    def seconds() -> float:
+        with provider("random") as client:
+            started = time.monotonic()
+            client.process.send_signal(signal.SIGINT)
+            assert client.process.wait(60) == 0
+            took = time.monotonic() - started
+            assert client.process.stderr
+            assert client.process.stderr.read() == ""
+        return took
+
+    # With no request under way; the grace for one is 5 s. Again, because a machine may stand still for a while.
+    assert any(seconds() < 3 for _ in range(3))
 
 
 def test_a_provider_ends_when_the_engine_was_killed_outright() -> None:
@@ -63,7 +68,7 @@ def test_a_provider_ends_when_the_engine_was_killed_outright() -> None:
         pid = int(engine.stdout.readline())
         assert engine.stdout.readline().strip().isdigit()
         engine.kill()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while Path(f"/proc/{pid}/cwd").exists():
             assert time.monotonic() < deadline, "the provider outlived its engine"
             time.sleep(0.05)

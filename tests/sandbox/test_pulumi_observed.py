@@ -359,7 +359,7 @@ def test_cancelled_wait_leaves_a_partial_state_and_the_next_up_goes_on(stack: St
     with stack.start("up", "--yes", "--skip-preview") as process:
         eventually(lambda: "cancelled" in jobs(stack))
         process.send_signal(signal.SIGINT)
-        output = process.communicate(timeout=30)[0]
+        output = process.communicate(timeout=120)[0]
     assert process.returncode
     assert 'Resource operation was cancelled for "cancelled"' in output
     assert stack.state("j")["initErrors"]

@@ -6,7 +6,6 @@ import functools
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -59,15 +58,6 @@ class Api:
 def _client(service: str, key: str, secret: str, endpoint: str) -> Any:
     once = Config(retries={"total_max_attempts": 1})
     return boto3.Session(key, secret, region_name=REGION).client(service, endpoint_url=endpoint, config=once)
-
-
-def eventually(check: Callable[[], Any]) -> Any:
-    """The first true value of `check` within five seconds."""
-    deadline = time.monotonic() + 5
-    while not (value := check()):
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
-    return value
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import ports, processes
-from tests.sandbox.aws.conftest import PASSWORD, Api, eventually
+from tests.sandbox.aws.conftest import PASSWORD, Api
+from tests.sandbox.conftest import eventually
 
 CLUSTER = "orders"
 

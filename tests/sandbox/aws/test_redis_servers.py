@@ -15,7 +15,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from sandbox import lifecycle, ports, processes, toolchain
-from tests.sandbox.aws.conftest import TOKEN, Api, eventually
+from tests.sandbox.aws.conftest import TOKEN, Api
+from tests.sandbox.conftest import eventually
 
 GROUP = "sessions"
 

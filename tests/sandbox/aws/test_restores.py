@@ -24,8 +24,9 @@ from botocore.exceptions import ClientError
 from sandbox import account, processes
 from sandbox.instance import REGION
 from tests.sandbox.aws import test_postgres, test_redis_servers
-from tests.sandbox.aws.conftest import PASSWORD, Api, eventually
+from tests.sandbox.aws.conftest import PASSWORD, Api
 from tests.sandbox.aws.test_postgres import query
+from tests.sandbox.conftest import eventually
 
 NEW_PASSWORD = "after-the-restore-1"
 
