@@ -60,8 +60,8 @@ def start(instance: Instance, tools: Mapping[str, Path]) -> None:
     # An API server that cannot reach etcd exits for good within seconds.
     wait("etcd", "etcd-client", f"https://{address}:2379/health")
     launch("kube-apiserver")
-    launch("kube-controller-manager")
     wait("kube-apiserver", "admin", f"{instance.kubernetes_endpoint}/readyz")
+    launch("kube-controller-manager")  # it, too, exits for good: when the API does not answer within 10 s
 
 
 def stop(instance: Instance) -> None:

@@ -251,16 +251,15 @@ def _link_tools(instance: Instance, tools: Mapping[str, Path]) -> None:
     for name, path in {**linked, "aws": Path(sys.prefix) / "bin" / "aws"}.items():
         link, temporary = instance.binaries / name, instance.binaries / f".{name}.{os.getpid()}"
         if name == "redis-cli":
-            _write_script(temporary, [str(path), "--cacert", str(instance.ca_certificate)])
+            _write_script(link, [str(path), "--cacert", str(instance.ca_certificate)])
         else:
             temporary.symlink_to(path)
-        temporary.replace(link)
+            temporary.replace(link)
 
 
 def _install_providers(instance: Instance, tools: Mapping[str, Path]) -> None:
     """Put a launcher of each provider where the engine looks for the version that the program's SDK asks for."""
-    path = f"PYTHONPATH={CHECKOUT}"
-    launchers = {name: ["env", path, *_python(f"sandbox.providers.{name}")] for name in STAND_INS}
+    launchers = {name: ["env", f"PYTHONPATH={CHECKOUT}", *_python(f"sandbox.providers.{name}")] for name in STAND_INS}
     for name, command in {**launchers, "kubernetes": [str(tools[KUBERNETES_PROVIDER])]}.items():
         version = importlib.metadata.version(f"pulumi-{name}")
         directory = instance.state / "pulumi" / "plugins" / f"resource-{name}-v{version}"
@@ -269,5 +268,8 @@ def _install_providers(instance: Instance, tools: Mapping[str, Path]) -> None:
 
 
 def _write_script(path: Path, command: Sequence[str]) -> None:
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
-    path.chmod(0o755)
+    """Write it whole: an engine that updates a stack meanwhile may be starting it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    temporary.chmod(0o755)
+    temporary.replace(path)

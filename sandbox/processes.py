@@ -50,7 +50,7 @@ def find(instance: Instance, name: str) -> psutil.Process | None:
     """The running process of that name, if it runs."""
     with contextlib.suppress(OSError, ValueError, KeyError, psutil.NoSuchProcess):
         record = json.loads(_record(instance, name).read_text())
-        if _start_time(record["pid"]) == record["started"]:
+        if _start_time(record["pid"]) == record["started"] is not None:
             return psutil.Process(record["pid"])
     return None
 
@@ -115,7 +115,7 @@ def stop(instance: Instance, name: str, *, how: signal.Signals = signal.SIGTERM,
             break
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)
-        wait(lambda: find(instance, name) is None, patience)
+        wait(lambda: find(instance, name) is None, patience if number is how else 15)
     if process := find(instance, name):
         raise SandboxError(f"{name} (process {process.pid}) does not end; end it by hand, then try again")
     _record(instance, name).unlink(missing_ok=True)

@@ -81,7 +81,7 @@ def list_points(account: AccountState, p: Parameters) -> dict[str, Any]:
         "ResourceArn": p.get("ResourceArn") or p.get("ByResourceArn"),
     }
     found = []
-    for row in KINDS["DBClusterSnapshot"].table(account).values():
+    for row in list(KINDS["DBClusterSnapshot"].table(account).values()):  # rds may change meanwhile
         point, made = row.get("_point"), datetime.fromisoformat(row["SnapshotCreateTime"])
         if point and all(value in (None, point[name]) for name, value in wanted.items()):
             days = (point["Lifecycle"] or {}).get("DeleteAfterDays")

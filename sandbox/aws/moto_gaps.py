@@ -94,15 +94,15 @@ def modify_security_group_rules(account: AccountState, p: Parameters) -> dict[st
 def create_eks_cluster(account: AccountState, p: Parameters) -> dict[str, Any]:
     """As moto, but the endpoint and CA are the real control plane's, and the cluster has its security group."""
     ec2 = account.moto("ec2")
-    vpc_id = ec2.get_subnet(p["resourcesVpcConfig"]["subnetIds"][0]).vpc_id
     cluster = account.moto("eks").create_cluster(**{xform_name(name): p.get(name) for name in EKS_CLUSTER.split()})
-    group = ec2.create_security_group(
-        f"eks-cluster-sg-{p['name']}",
-        "EKS created security group applied to the control plane and managed node groups.",
-        vpc_id,
-        tags={f"kubernetes.io/cluster/{p['name']}": "owned", "aws:eks:cluster-name": p["name"]},
-    )
-    account.save("ec2")
+    with account.locks["ec2"]:
+        group = ec2.create_security_group(
+            f"eks-cluster-sg-{p['name']}",
+            "EKS created security group applied to the control plane and managed node groups.",
+            ec2.get_subnet(p["resourcesVpcConfig"]["subnetIds"][0]).vpc_id,
+            tags={f"kubernetes.io/cluster/{p['name']}": "owned", "aws:eks:cluster-name": p["name"]},
+        )
+        account.save("ec2")
     cluster.endpoint = account.instance.kubernetes_endpoint
     cluster.certificate_authority = {"data": base64.b64encode(account.instance.ca_certificate.read_bytes()).decode()}
     cluster.created_at = datetime.now(UTC)
@@ -112,7 +112,7 @@ def create_eks_cluster(account: AccountState, p: Parameters) -> dict[str, Any]:
         "publicAccessCidrs": ["0.0.0.0/0"],
         "securityGroupIds": [],
         **p["resourcesVpcConfig"],
-        "vpcId": vpc_id,
+        "vpcId": group.vpc_id,
         "clusterSecurityGroupId": group.id,
     }
     return {"cluster": cluster}

@@ -15,6 +15,7 @@ socket outside the file system; nobody logs in as rdsadmin over the network.
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import hmac
@@ -234,8 +235,9 @@ def _wait_until_ready(account: AccountState, name: str, data: Path) -> None:
 
     def ready() -> bool:
         # The eighth line is the postmaster's own word on whether it takes connections.
-        lines = pid_file.read_text().splitlines() if pid_file.exists() else []
-        return len(lines) > 7 and lines[7].strip() == "ready"
+        with contextlib.suppress(FileNotFoundError):
+            return "".join(pid_file.read_text().splitlines()[7:8]).strip() == "ready"
+        return False
 
     processes.wait_until_ready(account.instance, _process(name), ready)
 

@@ -215,7 +215,7 @@ def hand_over(account: AccountState, group: Resource) -> None:
     primary = _primary(group)
     replica = next(node for node in nodes(group) if node is not primary)
     if processes.find(account.instance, _process(primary["CacheClusterId"])):
-        _cli(account, group, primary, "CLIENT", "PAUSE", "5000", "WRITE")
+        _cli(account, group, primary, "CLIENT", "PAUSE", "60000", "WRITE")  # until `hang_up`
         deadline = time.monotonic() + 5
         while _offset(account, group, primary) != _offset(account, group, replica) and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -40,7 +40,6 @@ class Node:
         self._host.pods.chmod(0o700)  # the volumes in it hold Secrets and tokens, readable by all as in a real pod
         self._listed: dict[str, Object] = {}  # every pod of the cluster, by uid
         self._pods: dict[str, Pod] = {}
-        self._bound: set[str] = set()
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -80,7 +79,6 @@ class Node:
         for uid in {path.name for path in self._host.pods.glob("*")} - set(listed):
             Pod(self._host, uid).discard()
         self._pods = {uid: pod for uid, pod in self._pods.items() if uid in listed}
-        self._bound &= set(listed)
         with contextlib.suppress(ChildProcessError):  # reap the containers that ended
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -90,9 +88,8 @@ class Node:
         """Do the scheduler's work: there is one node, and it takes every pod."""
         metadata, spec = pod["metadata"], pod["spec"]
         held = spec.get("schedulingGates") or spec["schedulerName"] != "default-scheduler"
-        if uid in self._bound or held or "deletionTimestamp" in metadata:
+        if held or "deletionTimestamp" in metadata:
             return False
-        self._bound.add(uid)
         binding = {"metadata": {"name": metadata["name"], "uid": uid}, "target": {"kind": "Node", "name": NAME}}
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/binding"
         self._host.api.request("POST", path, {"apiVersion": "v1", "kind": "Binding", **binding})

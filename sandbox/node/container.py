@@ -41,6 +41,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def main() -> None:
     directory = Path(sys.argv[1])
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)  # whoever sees `begun` may signal: it waits for its handler
     with (directory / "lock").open("w") as lock, contextlib.suppress(BlockingIOError, FileExistsError):
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # first: what is begun and not locked has lost its parent
         (directory / "begun").touch(exist_ok=False)
@@ -91,7 +92,6 @@ def end_orphans(directory: Path) -> None:
 
 def _run(spec: dict[str, Any], directory: Path) -> None:
     _call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -99,14 +99,14 @@ def _run(spec: dict[str, Any], directory: Path) -> None:
     os.close(writing)
 
     def kill(*_: object) -> None:
-        _kill(child, signal.SIGKILL)
+        send(child, signal.SIGKILL)
 
     def terminate(*_: object) -> None:
         # The node writes a deletion's grace period here, where it differs from the pod's own.
         grace = spec["grace"]
         with contextlib.suppress(OSError, ValueError):
             grace = int((directory / "grace").read_text())
-        _kill(child, signal.SIGTERM if grace > 0 else signal.SIGKILL)
+        send(child, signal.SIGTERM if grace > 0 else signal.SIGKILL)
         signal.alarm(grace)
 
     for number, action in zip(_HANDLED, (terminate, kill, kill), strict=True):
@@ -252,7 +252,8 @@ def _call(function: str, *arguments: Any, about: str | None = None) -> None:
         raise OSError(number, f"{function}: {os.strerror(number)}", about)
 
 
-def _kill(pid: int, number: int) -> None:
+def send(pid: int, number: int) -> None:
+    """Signal a process that may be over by now."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
@@ -272,7 +273,7 @@ def _wait(child: int) -> int:
                     os.killpg(child, signal.SIGKILL)
             if ended:
                 for orphan in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-                    _kill(int(orphan), signal.SIGKILL)
+                    send(int(orphan), signal.SIGKILL)
     return code
 
 

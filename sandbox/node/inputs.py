@@ -142,7 +142,9 @@ def write_volumes(pod: Object, sources: Sources, directory: Path) -> dict[str, P
             for path, data in _files(volume, sources):
                 target = made[volume["name"]] / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
+                # Whole: the pod's other containers may be reading it.
+                (whole := directory / f".{volume['name']}").write_bytes(data)
+                whole.replace(target)
         except ConfigError as error:
             message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
             raise ConfigError(message, "ContainerCreating", "FailedMount") from error

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import re
 import shutil
 import signal
@@ -107,7 +106,7 @@ class Pod:
         """End and forget everything of a pod that the API no longer has."""
         for run in self._directory.glob("*/[0-9]*"):
             if process := shim.holder(run):
-                os.kill(process, signal.SIGINT)
+                shim.send(process, signal.SIGINT)
             else:
                 self._forget(run)
         if not self.running():
@@ -238,7 +237,7 @@ class Pod:
                 asked = run / "grace"
                 if (process := shim.holder(run)) and not (asked.exists() and asked.read_text() == str(grace)):
                     asked.write_text(str(grace))
-                    os.kill(process, signal.SIGTERM)
+                    shim.send(process, signal.SIGTERM)
                     self._event(pod, container, "Killing", f"Stopping container {container['name']}")
 
     # Knowing

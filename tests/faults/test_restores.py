@@ -180,7 +180,7 @@ def test_a_verification_is_killed(stack: Restoring) -> None:
     assert ours("jobs") == left, "it took its own away, and nobody else's"
     for name in left:
         stack.run("kubectl", "--namespace", "meetinity-local", "delete", "job", name)
-    eventually(lambda: not ours("secrets"), seconds=30, what="the Secret to go with its Job")
+    eventually(lambda: not ours("secrets"), what="the Secret to go with its Job")
 
 
 LABEL = "app.kubernetes.io/managed-by=ops"

@@ -81,7 +81,7 @@ def test_down_leaves_no_process_and_up_brings_the_state_back(sandbox: Sandbox) -
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=60)[1] for process in again]
+    said = [process.communicate(timeout=300)[1] for process in again]
     assert [process.returncode for process in again] == [0, 0], said
     assert sum("waiting for it to finish" in text for text in said) == 1
     managers = [command for command in _of(sandbox.instance) if "/kube-controller-manager" in command.split()[0]]
@@ -219,7 +219,7 @@ def test_a_second_command_waits_for_the_first_and_says_so(unused: Instance) -> N
         assert f"process {os.getpid()} is at work on it; waiting" in second.stderr.readline()
         time.sleep(0.3)
         assert second.poll() is None
-    assert "is down" in second.communicate(timeout=60)[1]
+    assert "is down" in second.communicate(timeout=300)[1]
 
 
 def test_down_waits_for_a_deployment(monkeypatch: pytest.MonkeyPatch, unused: Instance) -> None:
@@ -243,7 +243,7 @@ def test_down_waits_for_a_deployment(monkeypatch: pytest.MonkeyPatch, unused: In
     monkeypatch.setattr(lifecycle, "environment", lambda *_: {})
     monkeypatch.setattr(stack, "deploy", deploy)
     done = CliRunner().invoke(main, ["up", "--deploy"])
-    assert "is down" in waiting[0].communicate(timeout=60)[1]
+    assert "is down" in waiting[0].communicate(timeout=300)[1]
     assert done.exit_code == 0, done
 
 
@@ -305,7 +305,7 @@ def test_reset_deletes_under_the_lock_and_who_waited_works_in_a_new_state(
 
     monkeypatch.setattr(shutil, "rmtree", watched)
     lifecycle.reset(unused, lambda _: None)
-    assert "is down" in waiting[0].communicate(timeout=60)[1]
+    assert "is down" in waiting[0].communicate(timeout=300)[1]
     assert waiting[0].returncode == 0
 
 

@@ -19,9 +19,10 @@ import pytest
 
 from sandbox import certificates, control_plane, images, lifecycle, processes
 from sandbox.instance import Instance
-from sandbox.kube_client import StatusError
+from sandbox.kube_client import StatusError, UnreachableError
 from sandbox.node import container as shim
-from sandbox.node import kubelet, pods
+from sandbox.node import inputs, kubelet, pods
+from sandbox.node.__main__ import Node
 from tests.sandbox.conftest import Cluster, eventually
 
 SERVICE, POSTGRESQL = images.EXAMPLE_SERVICE, images.POSTGRESQL_CLIENT
@@ -232,7 +233,7 @@ def test_an_unknown_image_is_pulled_in_vain_until_it_is_added(cluster: Cluster, 
     since = version(cluster)
     name = create(cluster, {"name": "main", "image": reference, "command": ["cat", "content.txt"]})
     assert reference in waiting(cluster, name, "ImagePullBackOff")
-    assert waited(cluster, name, since) == ["ErrImagePull", "ImagePullBackOff"]
+    eventually(lambda: waited(cluster, name, since) == ["ErrImagePull", "ImagePullBackOff"])
     (tmp_path / "content.txt").write_text("here it is")
     images.add(cluster.instance, reference, tmp_path)
     assert finished(cluster, name)["phase"] == "Succeeded"
@@ -290,7 +291,7 @@ def test_a_failing_container_is_restarted_on_failure_and_its_last_log_kept(clust
     since = version(cluster)
     name = create(cluster, sh(script, **volume), restartPolicy="OnFailure", volumes=[{"name": "count", "emptyDir": {}}])
     found = finished(cluster, name)
-    assert waited(cluster, name, since)[-1] == "CrashLoopBackOff"
+    eventually(lambda: waited(cluster, name, since)[-1:] == ["CrashLoopBackOff"])
     assert (found["phase"], found["containerStatuses"][0]["restartCount"]) == ("Succeeded", 1)
     assert _log(cluster, name) == "this is run 2\n"
     assert _log(cluster, name, "--previous") == "this is run 1\n"
@@ -541,6 +542,61 @@ def test_only_the_api_server_may_read_logs_from_the_node(cluster: Cluster) -> No
     stranger = certificates.issue(cluster.instance, "stranger", client=True, directory=pki)
     assert b" 404 " in ask(stranger)
     assert b" 400 " in ask((pki / "kubelet-client.crt", pki / "kubelet-client.key"))
+
+
+def test_a_pod_is_bound_again_when_the_first_request_was_lost(
+    unused: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Api:
+        def __init__(self) -> None:
+            spec = {"schedulerName": "default-scheduler"}
+            self.pod: Status = {"metadata": {"namespace": NAMESPACE, "name": "p", "uid": "u"}, "spec": spec}
+            self.asked = 0
+
+        def get(self, _: str) -> Status:
+            return {"items": [self.pod]}
+
+        def request(self, _: str, path: str, body: Status) -> None:
+            self.asked += 1
+            if self.asked == 1:
+                raise UnreachableError("no answer")
+            assert path.endswith("/p/binding")
+            self.pod["spec"]["nodeName"] = body["target"]["name"] + "-of-the-test"  # so that it is not started
+
+    api = Api()
+    monkeypatch.setattr(control_plane, "client", lambda *_: api)
+    node = Node(unused)
+    with pytest.raises(UnreachableError):
+        node._round()
+    node._round()
+    node._round()
+    assert api.asked == 2
+
+
+def test_a_volume_s_files_are_replaced_whole_because_another_container_may_read_them(tmp_path: Path) -> None:
+    volume = {"name": "v", "downwardAPI": {"items": [{"path": "f", "fieldRef": {"fieldPath": "metadata.name"}}]}}
+    for name in ("first", "second"):
+        pod = {"metadata": {"namespace": NAMESPACE, "name": name}, "spec": {"volumes": [volume]}}
+        inputs.write_volumes(pod, inputs.Sources(None, pod), tmp_path)  # type: ignore[arg-type]
+        if name == "first":
+            reader = (tmp_path / "v" / "f").open()
+    with reader:
+        assert reader.read() == "first"
+    assert (tmp_path / "v" / "f").read_text() == "second"
+
+
+def test_a_container_asked_to_end_as_soon_as_it_is_begun_says_how_it_ended(tmp_path: Path) -> None:
+    """Its spec is a pipe, so that it waits where it has said that it is begun, and not started anything."""
+    os.mkfifo(tmp_path / "spec.json")
+    process = subprocess.Popen([sys.executable, "-I", "-S", shim.__file__, tmp_path])
+    eventually(lambda: shim.begun(tmp_path))
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    assert process.poll() is None, "it ended without a word"
+    spec = {"command": ["/bin/sleep", "60"], "environment": {}, "workdir": "/", "mounts": [], "uid": 0, "gid": 0}
+    (tmp_path / "spec.json").write_text(json.dumps(spec | {"grace": 5, "isolated": False}))
+    assert process.wait(60) == 0
+    assert json.loads((tmp_path / "status.json").read_text())["exitCode"] == 143
 
 
 def test_without_namespaces_the_termination_log_is_reached_all_the_same(tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ def test_writer_and_reader_answer_over_verified_tls_with_nothing_but_the_secret(
         assert writer.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (True,)
         writer.execute("CREATE TABLE written_by_a_test (n int)")
         writer.execute("INSERT INTO written_by_a_test VALUES (7)")
+        writer.commit()  # what is asked for next is then behind it
         position = writer.execute("SELECT pg_current_wal_lsn()::text").fetchone()[0]
     with connect(secret["DATABASE_READER_URL"], platform) as reader:
         assert reader.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)

@@ -49,6 +49,22 @@ def test_a_process_outlives_the_command_that_started_it(instance: Instance) -> N
     assert processes.find(instance, "sleeper")
 
 
+def test_a_process_that_was_over_before_it_was_recorded_does_not_run(instance: Instance) -> None:
+    """Its start time could not be read any more; while its parent does not reap it, it has none either."""
+    script = "true & echo $!; exec sleep 60"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            assert parent.stdout
+            zombie = int(parent.stdout.readline())
+            eventually(lambda: Path(f"/proc/{zombie}/stat").read_text().split()[2] == "Z")
+            path = instance.state / "run" / "quick.json"
+            path.parent.mkdir()
+            path.write_text(json.dumps({"pid": zombie, "started": None}))
+            assert processes.find(instance, "quick") is None
+        finally:
+            parent.kill()
+
+
 def test_a_recycled_process_id_is_never_signalled(instance: Instance) -> None:
     stranger = subprocess.Popen(["sleep", "60"])
     try:

@@ -44,7 +44,7 @@ class Api:
             return False
 
     def recover(self) -> tuple[int, str]:
-        answer = urllib3.request("POST", f"{self.instance.aws_endpoint}/sandbox/recover", retries=False)
+        answer = urllib3.request("POST", f"{self.instance.aws_endpoint}/sandbox/recover", retries=False, timeout=300)
         return answer.status, answer.data.decode()
 
     def end(self, how: signal.Signals) -> None:

@@ -174,6 +174,7 @@ def test_rows_descriptions_and_connections_survive_the_api_and_rows_the_servers(
     aws.start()
     after = orders()
     assert {**after, "LatestRestorableTime": 0} == {**before, "LatestRestorableTime": 0}
+    eventually(lambda: query(aws, after["ReaderEndpoint"], "SELECT to_regclass('survives')")[0])
     for host in (after["Endpoint"], after["ReaderEndpoint"]):
         assert query(aws, host, "SELECT n FROM survives") == [1]
 
