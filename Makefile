@@ -17,7 +17,7 @@ help: ## show this list
 
 .PHONY: up
 up: $(READY) ## start the sandbox and bring the local stack up in it
-	@[ $(STACK) = local ] || { echo "make up is for the local stack; for $(STACK): make preview STACK=$(STACK)" >&2; exit 2; }
+	@[ "$(STACK)" = local ] || { echo "make up is for the local stack; for $(STACK): make preview STACK=$(STACK)" >&2; exit 2; }
 	@$(RUN) -m sandbox up --deploy
 
 .PHONY: down

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -67,8 +68,15 @@ class _Commands(click.Group):
             ctx.exit(error.exit_code)
         except click.Abort as error:
             # A question that was broken off, had nobody to answer it, or was answered by no.
-            click.echo("\nops: not confirmed, nothing was done; without a terminal say --yes or --confirm", err=True)
+            click.echo(
+                "\nops: not confirmed, nothing was done; without a terminal confirm by an option, see --help", err=True
+            )
             ctx.exit(errors.INTERRUPTED if isinstance(error.__context__, KeyboardInterrupt) else errors.FAILED)
+        except BrokenPipeError:
+            raise  # click ends in silence
+        except OSError as error:
+            click.echo(f"ops: {error.filename or 'the output'}: {error.strerror}", err=True)
+            ctx.exit(errors.FAILED)
         except KeyboardInterrupt:
             click.echo("ops: interrupted; nothing that AWS has begun was undone", err=True)
             ctx.exit(errors.INTERRUPTED)
@@ -91,8 +99,12 @@ class _Commands(click.Group):
 )
 @click.pass_context
 def main(ctx: click.Context, name: str | None, cwd: Path) -> None:
+    if name == "":
+        raise click.UsageError("--stack is empty: name the stack, or leave the option out for the selected one")
     ctx.obj = Stack(cwd, name)
 
 
 if __name__ == "__main__":
+    # A cancelled job or a stopped service ends like a Ctrl-C: what has begun is brought to an end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main(prog_name="python -m ops")

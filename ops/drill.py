@@ -49,6 +49,8 @@ def drill(
 
     Ends in the measured recovery time and recovery point. Exits 3 when a restored store falls short.
     """
+    if report and report.is_dir():
+        raise OpsError(f"--report {report} is a directory: name a file")
     if report and not report.parent.is_dir():
         raise OpsError(f"--report {report}: there is no directory {report.parent}")
     if not yes:
@@ -59,14 +61,12 @@ def drill(
     except KeyboardInterrupt:
         raise StoppedWaitingError("the drill was interrupted: the next one takes down what is left of it") from None
     document = {"stack": stack.name, "environment": stack.environment, "drills": results}
-    if report:
-        report.write_text(json.dumps(document, indent=2) + "\n")
     rows = [
         (
             each["store"],
             each["outcome"],
             *(_span(each[figure]) for figure in ("recoveryTimeSeconds", "recoveryPointSeconds")),
-            "; ".join(each["wrong"]) or "none",
+            "see below" if each["outcome"] == FAILED else "; ".join(each["wrong"]) or "none",
         )
         for each in results
     ]
@@ -75,6 +75,8 @@ def drill(
     if not no_metrics:
         for each in results:
             _write_metrics(stack, each)
+    if report:
+        report.write_text(json.dumps(document, indent=2) + "\n")
     if failed := [f"{each['store']}: {'; '.join(each['wrong'])}" for each in results if each["outcome"] == FAILED]:
         raise OpsError(f"the drill failed: {' '.join(failed)}")
     if wrong := [f"{each['store']}: {'; '.join(each['wrong'])}" for each in results if each["wrong"]]:
@@ -187,7 +189,7 @@ def _take_down(stack: Stack, store: str) -> None:
     everything = _names(store)
     if not any(fnmatch.filter(names, each) for each in everything):
         return
-    identifier = f"{stack.base_name(store)}-{DRILL}"
+    identifier = stack.store_name(store, DRILL)
     try:
         _up(stack, store, *everything)
     except OpsError:

@@ -163,7 +163,7 @@ def make_plan(
         raise OpsError("Redis is restored from snapshots alone: say --snapshot NAME or --latest")
     of = stack.generation(store, source)
     key = DRILL if drill else _free_key(stack, store, key)
-    identifier = f"{stack.base_name(store)}-{key}"
+    identifier = stack.store_name(store, key)
     _refuse_taken(stack, store, identifier)
     notes: tuple[str, ...] = ()
     if name is None and store != DATABASE:
@@ -206,12 +206,11 @@ def _free_key(stack: Stack, store: str, key: str | None) -> str:
 
 def _unused(stack: Stack, store: str) -> str:
     """A key that none had before: the recovery points of its predecessor would pass for its own."""
-    base = stack.base_name(store)
     names = {
         *(each.identifier for each in stack.generations(store)),
         *(e.source for e in recovery_points(stack, store)),
     }
-    return next(key for number in itertools.count(1) if f"{base}-{(key := f'r{number}')}" not in names)
+    return next(key for number in itertools.count(1) if stack.store_name(store, key := f"r{number}") not in names)
 
 
 def _refuse_taken(stack: Stack, store: str, identifier: str) -> None:
@@ -368,7 +367,7 @@ def retire(stack: Stack, store: str, key: str, confirm: str | None, *, as_json: 
     standing = {each.key: each for each in stack.generations(store)}
     if key not in standing and key not in file.generations(store):
         stack.generation(store, key)  # says which there are
-    never_was = Generation(store, key, f"{stack.base_name(store)}-{key}", arn="", serving=False)
+    never_was = Generation(store, key, stack.store_name(store, key), arn="", serving=False)
     generation = standing.get(key, never_was)
     _check_dispensable(file, generation)
     if confirm not in (None, generation.identifier):

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ops.errors import OpsError
+from ops.lock import explanation
 from ops.terminal import HEARTBEAT_SECONDS, say, span
 
+MAIN = "main"
+"""The generation that has the plain name (settings/names.py)."""
 DATABASE, REDIS = "database", "redis"
 STORES = (DATABASE, REDIS)
 
@@ -67,7 +70,8 @@ class Stack:
                 process.communicate()
                 raise
         if process.returncode != 0:
-            raise OpsError(f"`{' '.join(command)}` failed: {_reason(stdout, stderr)}")
+            locked = explanation(stderr + stdout, self.chosen or "the selected one")
+            raise OpsError(f"`{' '.join(command)}` failed: {locked or _reason(stdout, stderr)}")
         return stdout
 
     def again(self) -> Stack:
@@ -81,6 +85,11 @@ class Stack:
     @cached_property
     def outputs(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = json.loads(self.pulumi("stack", "output", "--json"))
+        if "stores" not in found and not self.resources:
+            raise OpsError(
+                f"nothing is deployed in stack {self.name}. If it never was: `pulumi up`. If it was destroyed, that "
+                'makes empty stores, and its data is in the final snapshots: docs/runbook.md, "Destroy a stack"'
+            )
         if "stores" not in found:
             raise OpsError(f"stack {self.name} has no output `stores`: run `pulumi up` once with this version")
         return found
@@ -103,6 +112,10 @@ class Stack:
     def base_name(self, store: str) -> str:
         """The physical name that every generation's begins with."""
         return str(self.outputs["stores"][store]["name"])
+
+    def store_name(self, store: str, key: str) -> str:
+        """The physical name that a generation has or would have."""
+        return self.base_name(store) if key == MAIN else f"{self.base_name(store)}-{key}"
 
     def generations(self, store: str) -> list[Generation]:
         """The serving one first."""

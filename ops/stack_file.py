@@ -11,10 +11,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ops.errors import OpsError
-from ops.stack import Stack
+from ops.stack import STORES, Stack
 
 PROJECT = "meetinity-data"
 
@@ -36,8 +36,14 @@ class StackFile:
         self._yaml.indent(mapping=2, sequence=4, offset=2)
         try:
             self._document = self._yaml.load(self._before) or CommentedMap()
+        except MarkedYAMLError as error:
+            # Of a duplicate it quotes both values: either may be somebody's secret.
+            problem = str(error.problem or error.context).partition(" with value ")[0]
+            where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+            raise OpsError(f"{self.path.name} is no YAML: {problem}{where}") from None
         except YAMLError as error:
             raise OpsError(f"{self.path.name} is no YAML: {' '.join(str(error).split())}") from None
+        self._check_mappings()
 
     @property
     def environment(self) -> str:
@@ -112,6 +118,21 @@ class StackFile:
         buffer = io.StringIO()
         self._yaml.dump(self._document, buffer)
         return buffer.getvalue()
+
+    def _check_mappings(self) -> None:
+        """Raises OpsError for what the settings would refuse, and no edit can be made in."""
+        config = self._mapping("config", self._mapping("the file", self._document).get("config"))
+        for store in STORES:
+            where = f"{PROJECT}:{store}"
+            section = self._mapping(where, config.get(where))
+            where += ".generations"
+            for key, each in self._mapping(where, section.get("generations")).items():
+                self._mapping(f"{where}.{key}.restore", self._mapping(f"{where}.{key}", each).get("restore"))
+
+    def _mapping(self, where: str, value: Any) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping | None):
+            raise OpsError(f"{self.path.name}: {where} is no mapping; `pulumi preview` tells what it has to be")
+        return value or {}
 
     def _section(self, store: str, *, make: bool = False) -> Any:
         config = self._document.setdefault("config", CommentedMap()) if make else self._document.get("config") or {}

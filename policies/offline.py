@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import atexit
 import json
+import os
 import runpy
 import sys
 import textwrap
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
-import yaml
 from google.protobuf import json_format
 from pulumi.runtime import mocks
 from pulumi.runtime.config import set_all_config
@@ -32,10 +32,10 @@ from pulumi.runtime.settings import get_root_resource, set_root_resource
 from policies.catalogue import RULES
 from policies.configuration import ENVIRONMENTS, ConfigurationError, Setting, for_environment, load
 from policies.rule import Resource, idle, judge
+from policies.stack_file import CHECKOUT, StackFileError, read
 from policies.tokens import canonical
 from policies.wire import plain
 
-CHECKOUT = Path(__file__).parent.parent
 PROJECT = "meetinity-data"
 PROJECT_FILE = CHECKOUT / "Pulumi.yaml"
 # pulumi: sdk/go/common/workspace/project.json, configItemsType.
@@ -195,7 +195,7 @@ def _table(stack: str, environment: str, found: Sequence[Resource], lines: Seque
 
 def _configuration(stack_file: Path) -> dict[str, Any]:
     """What the stack file says, over what Pulumi.yaml says for every stack."""
-    said = _mapping(stack_file)
+    said = read(stack_file)
     if "environment" in said:
         # Pulumi ESC: it can set any key, and only Pulumi's service knows to what.
         raise ConfigurationError(f"{stack_file.name} takes configuration from an `environment`, unseen from here")
@@ -208,7 +208,7 @@ def _configuration(stack_file: Path) -> dict[str, Any]:
 def _of_the_project() -> dict[str, Any]:
     """Each key is a value, or a declaration with a `value` or a `default`, or with neither."""
     found = {}
-    for key, given in (_mapping(PROJECT_FILE).get("config") or {}).items():
+    for key, given in (read(PROJECT_FILE).get("config") or {}).items():
         declared = given if isinstance(given, dict) else {"value": given}
         if unknown := declared.keys() - _DECLARATION:
             raise ConfigurationError(f"{PROJECT_FILE.name}: config.{key} has {', '.join(sorted(unknown))}")
@@ -216,19 +216,6 @@ def _of_the_project() -> dict[str, Any]:
         if value is not None:
             found[key if ":" in key else f"{PROJECT}:{key}"] = value
     return found
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        said = yaml.safe_load(path.read_text())
-    except FileNotFoundError as error:
-        known = ", ".join(sorted(each.name.split(".")[1] for each in CHECKOUT.glob("Pulumi.*.yaml")))
-        raise ConfigurationError(f"there is no {path.name}; the stacks are {known}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{path.name} is no YAML file: {error}") from error
-    if not isinstance(said, dict):
-        raise ConfigurationError(f"{path.name} is no mapping")
-    return said
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -250,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         settings = load(given.policies) if given.policies else for_environment(environment)
         found = resources(given.stack, configuration)
-    except (OSError, ConfigurationError, pulumi.RunError) as error:
+    except (OSError, ConfigurationError, StackFileError, pulumi.RunError) as error:
         print(f"policies were not checked: {error}", file=sys.stderr)
         return 2
     lines = report(found, settings, datetime.now(UTC).date())
@@ -264,4 +251,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import click
 
+from policies.stack_file import StackFileError
 from sandbox import faults, images, lifecycle, stack
 from sandbox.errors import SandboxError
 from sandbox.instance import Instance, NoSandboxError
@@ -24,15 +26,14 @@ class _Commands(click.Group):
             if sys.platform != "linux":
                 raise SandboxError(f"the sandbox needs Linux; this is {sys.platform}. A Linux container or VM will do")
             return super().invoke(ctx)
-        except SandboxError as error:
+        except (SandboxError, StackFileError) as error:
             click.echo(f"sandbox: {error}", err=True)
             ctx.exit(1)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            click.echo(
-                f"sandbox: the disk is full, {error.filename} cannot be written; make room and try again", err=True
-            )
+            what = error.filename or "the output"
+            click.echo(f"sandbox: the disk is full, {what} cannot be written; make room and try again", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo(
@@ -206,4 +207,7 @@ def add(reference: str, directory: Path) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # a cancelled job ends like a Ctrl-C, and its builds with it
     main()

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 import yaml
 
+from policies import stack_file
 from sandbox.errors import SandboxError
 from sandbox.instance import CHECKOUT, Instance
 
@@ -67,14 +68,14 @@ def deploy(environment: Mapping[str, str], report: Callable[[str], None], direct
     A lock that a killed Pulumi left behind is released; SandboxError says that another one is at work on the stack.
     """
     select(LOCAL, environment, directory)
-    locks = Path(urlsplit(environment["PULUMI_BACKEND_URL"]).path) / ".pulumi" / "locks"
-    for lock in locks.glob(f"*/*/{LOCAL}/*.json"):
-        holder = int(json.loads(lock.read_text())["pid"])
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if psutil.Process(holder).name() == "pulumi":
-                raise SandboxError(f"pulumi process {holder} updates the stack: wait for it to end, then try again")
-        report(f"pulumi process {holder} is gone and left the stack locked: `pulumi cancel --yes` releases it")
-        pulumi(["cancel", "--yes", "--stack", LOCAL], environment, directory=directory, quiet=True)
+    for lock in Path(urlsplit(environment["PULUMI_BACKEND_URL"]).path).glob(f".pulumi/locks/*/*/{LOCAL}/*.json"):
+        with contextlib.suppress(ValueError, OSError, psutil.NoSuchProcess):  # killed while it wrote the lock; ended
+            holder = psutil.Process(int(json.loads(lock.read_text())["pid"]))
+            if holder.name() == "pulumi":
+                raise SandboxError(f"pulumi process {holder.pid} updates the stack: wait for it to end, then try again")
+        if lock.exists():
+            report("a pulumi process is gone and left the stack locked: `pulumi cancel --yes` releases it")
+            pulumi(["cancel", "--yes", "--stack", LOCAL], environment, directory=directory, quiet=True)
     code = pulumi(["up", "--stack", LOCAL, "--yes", "--skip-preview"], environment, directory=directory)
     if code == 0:
         print(HOW_TO_GO_ON)
@@ -88,26 +89,21 @@ def scratch_project(instance: Instance, stack: str, environment: Mapping[str, st
     state) leaves the work tree and the local stack alone.
     """
     source = CHECKOUT / f"Pulumi.{stack}.yaml"
-    if not source.exists():
-        known = ", ".join(sorted(path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml")))
-        raise SandboxError(f"there is no {source.name}; the stacks are {known}")
+    settings, project = stack_file.read(source), stack_file.read(CHECKOUT / "Pulumi.yaml")
     directory = instance.state / "scratch" / stack
     (directory / "backend").mkdir(parents=True, exist_ok=True)
-    project = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())
     project["main"] = str(CHECKOUT)
     project["runtime"]["options"]["virtualenv"] = str(CHECKOUT / project["runtime"]["options"]["virtualenv"])
     (directory / "Pulumi.yaml").write_text(yaml.safe_dump(project))
     # The secrets provider of a real stack is a key in AWS; here the passphrase takes its place.
-    settings = yaml.safe_load(source.read_text())
     encrypted = [key for key, value in (settings.get("config") or {}).items() if "secure" in _keys(value)]
     if encrypted and settings.get("secretsprovider"):
         raise SandboxError(
             f"{source.name} holds secrets that only {settings['secretsprovider'].partition('?')[0]} can open "
             f"({', '.join(encrypted)}): preview it with its own backend and credentials, or without these keys"
         )
-    for key in ("secretsprovider", "encryptedkey"):
-        settings.pop(key, None)
-    (directory / source.name).write_text(yaml.safe_dump(settings))
+    kept = {key: value for key, value in settings.items() if key not in ("secretsprovider", "encryptedkey")}
+    (directory / source.name).write_text(yaml.safe_dump(kept))
     return directory, {**environment, "PULUMI_BACKEND_URL": backend_url(directory / "backend")}
 
 

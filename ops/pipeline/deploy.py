@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
+from ops import lock
 from ops.errors import FoundError, OpsError
 from ops.options import pass_stack
-from ops.pipeline import lock, plan_gate
+from ops.pipeline import plan_gate
 from ops.pipeline.github import GitHub
 from ops.pipeline.preview import run, with_policies
 from ops.pipeline.review import reviewed
@@ -61,17 +62,27 @@ def _require_reviewed(stack: Stack, now: str, commit: str | None, given: str | N
 def _up(stack: Stack, *policies: str) -> None:
     """With its output as it comes. Raises OpsError, which explains a lock."""
     command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--stack", stack.name, *policies]
-    said = []
+    said: list[str] = []
     with subprocess.Popen(
         command, cwd=stack.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
-        for line in process.stdout or ():
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            said.append(line)
+        try:
+            _relay(process, said)
+        except KeyboardInterrupt:
+            # Killed, or without a reader, it would leave the stack locked and resources that are not in the state.
+            say("interrupted: waiting for pulumi to end what it has begun")
+            _relay(process, said)
+            raise
     if process.returncode != 0:
         raise OpsError(
             lock.explanation("".join(said), stack.name)
             or f"the update of {stack.name} failed as shown above; what it had done until then stands. Put right what"
             " it names and run this again: an update goes on from where it stopped"
         )
+
+
+def _relay(process: subprocess.Popen[str], said: list[str]) -> None:
+    for line in process.stdout or ():
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        said.append(line)

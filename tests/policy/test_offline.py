@@ -291,6 +291,8 @@ pulumi.CustomResource("pulumi-python:dynamic:Resource", "b", {}, None)
     [
         (b"config: {1: 2}", "the key 1 is no text"),
         (b"config: {null: 2}", "the key None is no text"),
+        (b"config: {'aws:region': hunter2, 'aws:region': hunter3}", 'found duplicate key "aws:region", line 1'),
+        (b"config: [a]", "`config` is no mapping"),
         (b"config: {'meetinity-data:tags': 2026-01-01}", "meetinity-data:tags holds what is no text"),
         (b"config: {'meetinity-data:tags': '\xff'}", "Pulumi.prod.yaml is no YAML file"),
     ],
@@ -302,6 +304,15 @@ def test_a_stack_file_that_cannot_be_read_is_said_in_one_line(tmp_path, capsys, 
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("policies were not checked: ")
     assert said in line
+    assert "hunter" not in line
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback():
+    with subprocess.Popen(
+        [sys.executable, "-m", "policies.offline", "prod"], cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 def test_a_stack_without_a_file_is_told_which_there_are(capsys):

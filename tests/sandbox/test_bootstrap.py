@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bootstrap import permissions
-from ops.pipeline import lock
+from ops import lock
 from sandbox.instance import ACCOUNT_ID
 from tests.sandbox.bootstrap import BUCKET, Bootstrap
 

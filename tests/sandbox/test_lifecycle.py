@@ -247,6 +247,24 @@ def test_down_waits_for_a_deployment(monkeypatch: pytest.MonkeyPatch, unused: In
     assert done.exit_code == 0, done
 
 
+@pytest.mark.parametrize(
+    ("lock", "released"),
+    [("", True), ('{"pid": 4194304}', True), (f'{{"pid": {os.getpid()}}}', True), (None, False)],
+    ids=["killed while it wrote it", "no such process", "another program's process", "none"],
+)
+def test_a_lock_that_nobody_holds_is_released(
+    lock: str | None, *, released: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(stack, "pulumi", lambda arguments, *_, **__: asked.append(arguments[0]) or 0)
+    path = tmp_path / ".pulumi" / "locks" / "organization" / "meetinity-data" / "local" / "1.json"
+    path.parent.mkdir(parents=True)
+    if lock is not None:
+        path.write_text(lock)
+    assert stack.deploy({"PULUMI_BACKEND_URL": f"file://{tmp_path}"}, lambda _: None) == 0
+    assert asked == ["stack", *(["cancel"] if released else []), "up"]
+
+
 @pytest.mark.parametrize("name", ["../evil", "", "Upper", "-a", "a" * 32, "a\n"])
 def test_a_name_that_could_leave_the_state_home_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     before = sorted(state_home().parent.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 import components.aurora
 from ops.__main__ import main
 from ops.restore import NOT_RESTORED
+from ops.stack import Stack
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -80,8 +82,66 @@ def test_a_question_without_a_yes_ends_in_a_line_that_says_so(answer, code, monk
         main(["--stack", "dev", "drill"])
     assert ended.value.code == code
     assert capsys.readouterr().err.endswith(
-        "\nops: not confirmed, nothing was done; without a terminal say --yes or --confirm\n"
+        "\nops: not confirmed, nothing was done; without a terminal confirm by an option, see --help\n"
     )
+
+
+def test_an_empty_stack_is_not_the_selected_one():
+    done = CliRunner().invoke(main, ["--stack", "", "status"])
+    assert done.exit_code == 2
+    assert "--stack is empty: name the stack" in done.stderr
+
+
+@pytest.mark.parametrize("report", ["", ".", "nowhere/drill.json"])
+def test_a_report_that_cannot_be_written_is_refused_at_once(report):
+    done = CliRunner().invoke(main, ["--stack", "dev", "drill", "--yes", "--report", report])
+    assert done.exit_code in (1, 2)
+    assert "there is no directory" in done.stderr or "is a directory" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(30, "Read-only file system", "plan.json"), "ops: plan.json: Read-only file system\n"),
+        (OSError(28, "No space left on device"), "ops: the output: No space left on device\n"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_one_line(error, says, monkeypatch):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ops.plan.commands.read", fail)
+    done = CliRunner().invoke(main, ["plan", "digest", "x.json"])
+    assert (done.exit_code, done.stderr) == (1, says)
+
+
+@pytest.mark.parametrize("module", ["ops", "sandbox"])
+def test_a_request_to_end_is_taken_like_a_ctrl_c(module):
+    script = (
+        "import runpy, signal, sys\nsys.argv = ['x', '--help']\n"
+        f"try:\n    runpy.run_module('{module}', run_name='__main__')\n"
+        "except SystemExit:\n    print(signal.getsignal(signal.SIGTERM) is signal.default_int_handler)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("True\n")
+
+
+@pytest.mark.parametrize(
+    ("resources", "says"),
+    [
+        (
+            [],
+            "nothing is deployed in stack dev. If it never was: `pulumi up`. If it was destroyed, that makes",
+        ),
+        ([{"urn": "u"}], "stack dev has no output `stores`: run `pulumi up` once with this version"),
+    ],
+)
+def test_a_destroyed_stack_is_not_told_to_make_empty_stores(resources, says, monkeypatch):
+    answers = {"output": {}, "export": {"deployment": {"resources": resources} if resources else {}}}
+    monkeypatch.setattr(Stack, "pulumi", lambda _, *arguments: json.dumps(answers[arguments[1]]))
+    done = CliRunner().invoke(main, ["--stack", "dev", "status"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"ops: {says}")
 
 
 def test_what_a_program_asks_for_is_there_everywhere():

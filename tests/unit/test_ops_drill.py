@@ -20,8 +20,8 @@ class Remains:
         self.fails = fails
         self.updates: list[list[str]] = []
 
-    def base_name(self, _store: str) -> str:
-        return "prod-postgres"
+    def store_name(self, _store: str, key: str) -> str:
+        return f"prod-postgres-{key}"
 
     def pulumi(self, *arguments: str, doing: str) -> str:
         self.updates.append([each.removeprefix("--target=**::") for each in arguments if "target" in each])

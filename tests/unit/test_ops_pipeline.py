@@ -9,13 +9,15 @@ import textwrap
 import pytest
 from click.testing import CliRunner
 
+from ops import lock
 from ops.__main__ import main
 from ops.errors import OpsError
-from ops.pipeline import issue, lock, plan_gate
+from ops.pipeline import deploy, issue, plan_gate
 from ops.pipeline.github import GitHub
 from ops.plan.comment import MARKER
 from ops.plan.digest import digest
 from ops.plan.preview import parse
+from ops.stack import Stack
 from sandbox.instance import CHECKOUT
 from tests.unit import fake_github
 
@@ -374,3 +376,28 @@ def test_what_is_missing_is_named_all_at_once(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(Exception, match="GITHUB_REPOSITORY and GITHUB_TOKEN not set"):
         GitHub.of_this_run()
+
+
+def test_an_interrupted_deployment_waits_for_pulumi_to_let_go_of_the_stack(project, monkeypatch, capsys):
+    """Ctrl-C reaches both; whoever ends first takes the other's output away, or leaves the stack locked."""
+    script = "#!/bin/sh\necho begun\nsleep 0.5\necho the lock is released\n"
+    (project / "bin" / "pulumi").write_text(script)
+    relay = deploy._relay
+
+    def interrupted(process, said):
+        monkeypatch.setattr(deploy, "_relay", relay)
+        said.append(process.stdout.readline())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deploy, "_relay", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        deploy._up(Stack(project, "dev"))
+    told = capsys.readouterr()
+    assert told.out == "the lock is released\n"
+    assert told.err == "interrupted: waiting for pulumi to end what it has begun\n"
+
+
+def test_a_lock_is_explained_to_whoever_meets_it(project):
+    (project / "bin" / "pulumi").write_text(f"#!/bin/sh\nprintf %s {shlex.quote(LOCKED)} >&2\nexit 255\n")
+    with pytest.raises(OpsError, match=r"failed: stack dev is locked by runner@fv-az1 \(pid 1734\) since"):
+        Stack(project, "dev").pulumi("up")

@@ -10,6 +10,7 @@ import pytest
 from ops import restore
 from ops.errors import OpsError
 from ops.stack import Stack
+from settings import names
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,13 @@ def test_a_key_is_given_once(deployed, points_of, key, monkeypatch):
     }
     monkeypatch.setattr(restore, "recovery_points", lambda *_: [SimpleNamespace(source=each) for each in points_of])
     assert restore._unused(stack, "redis") == key
+
+
+def test_a_generation_has_the_name_that_the_settings_give_it():
+    stack = Stack(Path())
+    stack.__dict__["outputs"] = {"stores": {"redis": {"name": "prod-redis"}}}
+    for key in ("main", "r1"):
+        assert stack.store_name("redis", key) == names.store_name("prod", "redis", key)
 
 
 STACK_FILE = """\

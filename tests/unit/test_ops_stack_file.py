@@ -135,3 +135,28 @@ def test_no_project_and_no_stack_file_are_one_line(tmp_path):
     (tmp_path / "Pulumi.yaml").write_text("name: x\n")
     with pytest.raises(OpsError, match=r"stack dev has no Pulumi\.dev\.yaml"):
         StackFile(Stack(tmp_path, "dev"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- a\n", "the file is no mapping"),
+        ("config: [a]\n", "config is no mapping"),
+        ("config:\n  meetinity-data:database: foo\n", "meetinity-data:database is no mapping"),
+        ("config:\n  meetinity-data:redis: {generations: [r1]}\n", "meetinity-data:redis.generations is no mapping"),
+        ("config:\n  meetinity-data:redis: {generations: {r1: x}}\n", "redis.generations.r1 is no mapping"),
+        (
+            "config:\n  meetinity-data:redis: {generations: {r1: {restore: x}}}\n",
+            "r1.restore is no mapping",
+        ),
+        ("config:\n  a: hunter2\n  a: hunter3\n", 'found duplicate key "a", line 3'),
+        ("config:\n  a: [\n", "expected the node content"),
+    ],
+)
+def test_what_no_edit_can_be_made_in_is_one_line(edit, text, says):
+    with pytest.raises(OpsError) as refused:
+        edit(text)
+    assert str(refused.value).startswith("Pulumi.dev.yaml")
+    assert says in str(refused.value)
+    assert "hunter" not in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
