@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,8 @@ class _Commands(click.Group):
         except BrokenPipeError:
             raise  # click ends in silence
         except OSError as error:
+            if error.filename is None and error.errno != errno.ENOSPC:
+                raise
             click.echo(f"ops: {error.filename or 'the output'}: {error.strerror}", err=True)
             ctx.exit(errors.FAILED)
         except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 import yaml
 
+from ops import child
 from policies import stack_file
 from sandbox.errors import SandboxError
 from sandbox.instance import CHECKOUT, Instance
@@ -42,15 +43,14 @@ def pulumi(
 ) -> int:
     """Run the Pulumi CLI of the sandbox and return its exit code; quiet keeps its output unless it fails."""
     command = ["pulumi", *arguments]
-    result = subprocess.run(
+    result = child.run(
         command,
         executable=program(environment),
         cwd=directory,
         env=environment,
         stdin=subprocess.DEVNULL if quiet else None,
-        capture_output=quiet,
-        text=True,
-        check=False,
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.PIPE if quiet else None,
     )
     if quiet and result.returncode != 0:
         said = result.stderr.strip() or result.stdout.strip()

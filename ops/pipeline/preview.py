@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from ops import child
 from ops.errors import OpsError
 from ops.options import pass_stack
 from ops.plan.preview import Preview, parse
@@ -55,7 +56,7 @@ def run(stack: Stack, *arguments: str) -> Ran:
     command = ["pulumi", "preview", "--json", "--non-interactive", "--stack", stack.name, *arguments]
     # The engine's events: only they tell what the policies say, and what becomes of the outputs.
     environment = {**os.environ, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "1"}
-    done = subprocess.run(command, cwd=stack.directory, env=environment, capture_output=True, text=True, check=False)
+    done = child.run(command, cwd=stack.directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     told = [line for line in done.stdout.split("\n") if not _is_debug(line)]
     return Ran(stack.name, "\n".join(told), done.stderr, done.returncode)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 
 import click
 
+from ops import child
 from ops.errors import OpsError
 from ops.options import pass_stack
 from ops.stack import Stack
@@ -38,7 +38,7 @@ def release(stack: Stack, chart: str, version: str, name: str, timeout: str) -> 
         elif way.get("context"):
             command += ["--kube-context", way["context"]]
         try:
-            code = subprocess.run(command, check=False).returncode
+            code = child.run(command).returncode
         except FileNotFoundError:
             raise OpsError("there is no `helm` on the PATH") from None
     if code:

@@ -115,6 +115,16 @@ def test_a_file_that_cannot_be_written_is_one_line(error, says, monkeypatch):
     assert (done.exit_code, done.stderr) == (1, says)
 
 
+def test_an_interrupted_command_is_waited_for():
+    script = (
+        "from ops import child\ntry:\n    child.run(['sh', '-c', 'sleep 1; kill -INT $PPID; sleep 1; echo over'])\n"
+        "except KeyboardInterrupt:\n    print('interrupted')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "over\ninterrupted\n"
+    assert done.stderr == "interrupted: waiting for sh to end what it has begun\n"
+
+
 @pytest.mark.parametrize("module", ["ops", "sandbox"])
 def test_a_request_to_end_is_taken_like_a_ctrl_c(module):
     script = (
