@@ -14,8 +14,9 @@ import pytest
 import urllib3
 from botocore.config import Config
 
-from sandbox import account, certificates, processes
+from sandbox import account, certificates, processes, toolchain
 from sandbox.instance import CHECKOUT, NAME_VARIABLE, REGION, Instance
+from sandbox.progress import Progress
 from tests.sandbox.conftest import own
 
 PASSWORD = "correct-horse-battery-1"
@@ -62,6 +63,7 @@ def _client(service: str, key: str, secret: str, endpoint: str) -> Any:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[Api]:
+    toolchain.ensure(Progress())  # its servers' programs; on a fresh machine this is the first test that needs them
     with own("aws-test") as instance:
         api = Api(instance)
         certificates.ensure_ca(instance)
