@@ -33,12 +33,16 @@ caches = {
     generation: RedisReplicationGroup(logical_name("redis", generation), redis_args(settings, generation, network))
     for generation in settings.redis.generations
 }
-backup_plan = BackupPlan("backup", backup_plan_args(settings, databases.values())) if settings.backup.enabled else None
+backup_plan = BackupPlan("backup", backup_plan_args(settings, databases)) if settings.backup.enabled else None
 database, redis = databases[settings.database.serving], caches[settings.redis.serving]
 
 namespace: pulumi.Input[str] = settings.kubernetes.namespace
 if settings.kubernetes.create_namespace:
-    namespace = kubernetes.core.v1.Namespace("namespace", metadata={"name": namespace}, opts=in_cluster).metadata.name
+    # Everything in it goes with it, so it is guarded like the database.
+    guarded = pulumi.ResourceOptions.merge(
+        in_cluster, pulumi.ResourceOptions(protect=settings.database.deletion_protection)
+    )
+    namespace = kubernetes.core.v1.Namespace("namespace", metadata={"name": namespace}, opts=guarded).metadata.name
 
 
 def after(*resources: pulumi.Resource) -> pulumi.ResourceOptions:

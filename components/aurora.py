@@ -9,8 +9,23 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_aws as aws
 
-from components.guards import DATABASE_CHANGES, Inputs, guarded, losing_changes, lost_of_cluster, retention_shrinks
-from components.store_parts import final_snapshot_identifier, generated_credential, log_group, security_group
+from components.guards import (
+    DATABASE_CHANGES,
+    Inputs,
+    guarded,
+    losing_changes,
+    lost_of_cluster,
+    major_upgrade_unasked,
+    restore_changed,
+    retention_shrinks,
+)
+from components.store_parts import (
+    final_snapshot_identifier,
+    generated_credential,
+    log_group,
+    parameter_group_options,
+    security_group,
+)
 
 # Whom PostgreSQL's log tells on. `iam-db-auth-error` explains refused IAM log-ins (API: EnableCloudwatchLogsExports).
 LOG_EXPORTS = ("postgresql", "iam-db-auth-error")
@@ -53,6 +68,12 @@ class AuroraRestore:
     restore_to_time: str | None = None
     latest: bool = False
     clone: bool = False
+
+    def described(self) -> pulumi.Output[str]:
+        moment = "cloned" if self.clone else f"at {self.restore_to_time or 'its latest moment'}"
+        return pulumi.Output.all(self.snapshot, self.source_cluster).apply(
+            lambda known: f"snapshot {known[0]}" if known[0] else f"{known[1]} {moment}"
+        )
 
     def to_point_in_time(self) -> aws.rds.ClusterRestoreToPointInTimeArgs | None:
         if self.source_cluster is None:
@@ -270,7 +291,7 @@ class AuroraCluster(pulumi.ComponentResource):
                 for parameter, value in sorted(parameters.items())
             ],
             tags=self._tags(args.parameter_group_name),
-            opts=self._children,
+            opts=parameter_group_options(self),
         )
 
     def _instance_parameter_group(self) -> aws.rds.ParameterGroup:
@@ -281,7 +302,7 @@ class AuroraCluster(pulumi.ComponentResource):
             family=self._args.parameter_group_family,
             description=f"Instance parameters of {self._args.identifier}",
             tags=self._tags(name),
-            opts=self._children,
+            opts=parameter_group_options(self),
         )
 
     def _cluster(
@@ -418,6 +439,7 @@ def _guarded_inputs(args: AuroraClusterArgs) -> dict[str, pulumi.Input[str | int
         "kmsKeyId": args.kms_key_id,
         "engineVersion": args.engine_version,
         "backupRetentionPeriod": args.backup_retention_period,
+        "restore": args.restore.described() if args.restore else None,
     }
 
 
@@ -425,9 +447,12 @@ def _with_guard(name: str, args: AuroraClusterArgs, opts: pulumi.ResourceOptions
     accepted = args.accepted_changes
 
     def refusals(old: Inputs, new: Inputs) -> list[str]:
-        return losing_changes("database", DATABASE_CHANGES, old, new, accepted) + retention_shrinks(
-            "database", "backupRetentionPeriod", old, new, accepted, lost_of_cluster
-        )
+        return [
+            *losing_changes("database", DATABASE_CHANGES, old, new, accepted),
+            *major_upgrade_unasked(old, new, allowed=args.allow_major_version_upgrade),
+            *restore_changed("database", old, new),
+            *retention_shrinks("database", "backupRetentionPeriod", old, new, accepted, lost_of_cluster),
+        ]
 
     return pulumi.ResourceOptions.merge(opts, guarded(name, refusals))
 

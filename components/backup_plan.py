@@ -59,6 +59,9 @@ class BackupPlanArgs:
     """Selections by tag are called the same, with `-by-tag` behind."""
     resource_arns: Sequence[pulumi.Input[str]] = ()
     """What is backed up. AWS Backup does not know ElastiCache."""
+    generation_arns: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """Likewise, each in a selection of its own, called the same with `-KEY` behind: AWS changes no selection in place,
+    so that one more or less would leave all of them without backups for a moment."""
     selection_tags: Mapping[str, str] = field(default_factory=dict)
     """Whatever carries one of these tags is backed up as well."""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -190,15 +193,17 @@ class BackupPlan(pulumi.ComponentResource):
     def _selections(self, plan: aws.backup.Plan, role: aws.iam.Role, rights: Sequence[pulumi.Resource]) -> None:
         """One by ARN and one by tag, so that each says by itself what it takes."""
         args, options = self._args, pulumi.ResourceOptions(parent=self, depends_on=rights)
-        if args.resource_arns:
-            aws.backup.Selection(
-                f"{self._name}-selection",
-                name=args.selection_name,
-                plan_id=plan.id,
-                iam_role_arn=role.arn,
-                resources=list(args.resource_arns),
-                opts=options,
-            )
+        by_arn = {"": list(args.resource_arns), **{f"-{key}": [arn] for key, arn in args.generation_arns.items()}}
+        for suffix, arns in by_arn.items():
+            if arns:
+                aws.backup.Selection(
+                    f"{self._name}-selection{suffix}",
+                    name=f"{args.selection_name}{suffix}",
+                    plan_id=plan.id,
+                    iam_role_arn=role.arn,
+                    resources=arns,
+                    opts=options,
+                )
         if args.selection_tags:
             aws.backup.Selection(
                 f"{self._name}-selection-by-tag",

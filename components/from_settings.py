@@ -5,7 +5,7 @@ Components do not know the settings, so that each is usable without them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pulumi
@@ -157,19 +157,21 @@ def redis_args(settings: Settings, generation: str, network: Network) -> RedisRe
     )
 
 
-def backup_plan_args(settings: Settings, databases: Iterable[AuroraCluster]) -> BackupPlanArgs:
+def backup_plan_args(settings: Settings, databases: Mapping[str, AuroraCluster]) -> BackupPlanArgs:
     """Every generation of the database is backed up: a restored one before it serves, a retiring one to its end.
 
     Names are the old module's.
     """
     backup, environment = settings.backup, settings.environment
     lock, copy = backup.vault_lock, backup.copy_to
+    arns = {key: database.cluster_arn for key, database in databases.items()}
     return BackupPlanArgs(
         vault_name=backup.vault_name,
         plan_name=backup.plan_name,
         role_name=f"{environment}-aws-backup-role",
         selection_name=f"{environment}-backup-selection",
-        resource_arns=[*(each.cluster_arn for each in databases), *backup.additional_resource_arns],
+        resource_arns=[*(arns[key] for key in arns if key == MAIN), *backup.additional_resource_arns],
+        generation_arns={key: arn for key, arn in arns.items() if key != MAIN},
         selection_tags=backup.selection_tags,
         tags=settings.standard_tags,
         kms_key_id=backup.kms_key_id,

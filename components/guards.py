@@ -69,6 +69,12 @@ REDIS_CHANGES = (
     LosingChange("port", "port", REPLACED),
     LosingChange("kmsKeyId", "kmsKeyId", f"{REPLACED}: data is encrypted once, at creation"),
     LosingChange("atRestEncryptionEnabled", "atRestEncryptionEnabled", REPLACED),
+    LosingChange(
+        "transitEncryptionEnabled",
+        "transitEncryptionEnabled",
+        "AWS refuses or, before Redis 7.0.5, carries out by a new, empty store",
+        lambda before, _after: before is None,  # recorded by an earlier version
+    ),
     LosingChange("engine", "engine", REPLACED, lambda before, after: (before, after) == ("redis", "valkey")),
     LosingChange("engineVersion", "engineVersion", REPLACED, _not_lower),
 )
@@ -93,6 +99,34 @@ def losing_changes(
             f"{change.loses}. {how_to_acknowledge(f'{section}.{change.setting}')}"
         )
     return found
+
+
+def major_upgrade_unasked(old: Inputs, new: Inputs, *, allowed: bool) -> list[str]:
+    """A refusal of a database's major upgrade that AWS would refuse, once its parameter groups are made."""
+    versions = [str(each.get("engineVersion")) for each in (old, new)]
+    majors = [re.match("[0-9]+", version) for version in versions]
+    if allowed or not all(majors) or int(majors[1][0]) <= int(majors[0][0]):  # type: ignore[index]
+        return []
+    return [
+        f"{old.get('identifier')}: database.engineVersion goes from {versions[0]} to {versions[1]}, a major upgrade, "
+        "which AWS refuses unless allowMajorVersionUpgrade is true: docs/runbook.md, "
+        '"Upgrade the database to the next major version"'
+    ]
+
+
+def restore_changed(section: str, old: Inputs, new: Inputs) -> list[str]:
+    """A refusal where a generation is to be restored from something else: it would stay as it is, without a word.
+
+    Taking a spent `restore` out is no change, nor is one for a store that a destroy has taken.
+    """
+    before, after = old.get("restore"), new.get("restore")
+    if before is None or after is None or before == after or isinstance(after, pulumi.output.Unknown):
+        return []
+    return [
+        f"{old.get('identifier')}: its restore goes from {before} to {after}, and would not be carried out: a restore "
+        f"happens once, when a generation is created. Put it back, and restore into a new key of {section}.generations "
+        f"(python -m ops restore start {section} --as KEY)"
+    ]
 
 
 def how_to_acknowledge(change: str) -> str:

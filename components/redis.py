@@ -8,10 +8,25 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_aws as aws
 
-from components.guards import REDIS_CHANGES, Inputs, guarded, losing_changes, lost_of_group, retention_shrinks
-from components.store_parts import final_snapshot_identifier, generated_credential, log_group, security_group
+from components.guards import (
+    REDIS_CHANGES,
+    Inputs,
+    guarded,
+    losing_changes,
+    lost_of_group,
+    restore_changed,
+    retention_shrinks,
+)
+from components.store_parts import (
+    final_snapshot_identifier,
+    generated_credential,
+    log_group,
+    parameter_group_options,
+    security_group,
+)
 
-LOG_TYPES = ("slow-log", "engine-log")
+# The first version of Redis that delivers each (ElastiCache User Guide, "Log delivery"); every Valkey does.
+LOG_TYPES = {"slow-log": (6, 0), "engine-log": (6, 2)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +110,8 @@ class RedisReplicationGroup(pulumi.ComponentResource):
             name,
             self,
             physical_name=f"{args.identifier}-sg",
-            store=f"{args.engine.capitalize()} replication group {args.identifier}",
+            # The same for Valkey: another description replaces the security group, and with it every connection.
+            store=f"Redis replication group {args.identifier}",
             vpc_id=args.vpc_id,
             port=args.port,
             from_security_groups=args.allowed_security_groups,
@@ -143,7 +159,7 @@ class RedisReplicationGroup(pulumi.ComponentResource):
                 for parameter, value in sorted(parameters.items())
             ],
             tags=self._tags(args.parameter_group_name),
-            opts=self._children,
+            opts=parameter_group_options(self),
         )
 
     def _log_delivery(self) -> list[aws.elasticache.ReplicationGroupLogDeliveryConfigurationArgs]:
@@ -161,7 +177,7 @@ class RedisReplicationGroup(pulumi.ComponentResource):
                 log_format="json",
                 log_type=log,
             )
-            for log in LOG_TYPES
+            for log in log_types(self._args.engine, self._args.engine_version)
         ]
 
     def _replication_group(self, group: aws.ec2.SecurityGroup) -> aws.elasticache.ReplicationGroup:
@@ -205,6 +221,7 @@ class RedisReplicationGroup(pulumi.ComponentResource):
                     "port": str(args.port),
                     "at_rest_encryption_enabled": str(args.at_rest_encryption_enabled),
                     "kms_key_id": args.kms_key_id,
+                    "engine": args.engine,
                 },
             ),
             snapshot_name=args.snapshot_name,
@@ -222,6 +239,12 @@ class RedisReplicationGroup(pulumi.ComponentResource):
         )
 
 
+def log_types(engine: str, version: str) -> list[str]:
+    """The logs that a version delivers. `6.x` is the newest of its major."""
+    numbers = tuple(99 if each == "x" else int(each) for each in version.split(".")[:2])
+    return [log for log, first in LOG_TYPES.items() if engine == "valkey" or numbers >= first]
+
+
 def _guarded_inputs(args: RedisReplicationGroupArgs) -> dict[str, pulumi.Input[str | int | bool | None]]:
     """What the guard compares. The group itself takes them from its own arguments."""
     return {
@@ -229,9 +252,11 @@ def _guarded_inputs(args: RedisReplicationGroupArgs) -> dict[str, pulumi.Input[s
         "port": args.port,
         "kmsKeyId": args.kms_key_id,
         "atRestEncryptionEnabled": args.at_rest_encryption_enabled,
+        "transitEncryptionEnabled": args.transit_encryption_enabled,
         "engine": args.engine,
         "engineVersion": args.engine_version,
         "snapshotRetentionLimit": args.snapshot_retention_limit,
+        "restore": args.snapshot_name,
     }
 
 
@@ -241,8 +266,10 @@ def _with_guard(
     accepted = args.accepted_changes
 
     def refusals(old: Inputs, new: Inputs) -> list[str]:
-        return losing_changes("redis", REDIS_CHANGES, old, new, accepted) + retention_shrinks(
-            "redis", "snapshotRetentionLimit", old, new, accepted, lost_of_group
-        )
+        return [
+            *losing_changes("redis", REDIS_CHANGES, old, new, accepted),
+            *restore_changed("redis", old, new),
+            *retention_shrinks("redis", "snapshotRetentionLimit", old, new, accepted, lost_of_group),
+        ]
 
     return pulumi.ResourceOptions.merge(opts, guarded(name, refusals))

@@ -81,7 +81,8 @@ class ConnectionSecrets(pulumi.ComponentResource):
 
     Creates the two Secrets, for each a Role that names exactly it (`get` only: no list, no watch),
     a RoleBinding where somebody may read it, and a NetworkPolicy that lets every pod of the
-    namespace reach the private subnets on the database's and the cache's port.
+    namespace reach the private subnets on the database's and the cache's port, and the cluster's DNS. Where no other
+    policy allows more, that is all they reach: a pod that a policy selects is denied what none allows.
 
     The provider must be configured with `enable_secret_mutable`, or a changed value would replace
     the Secret and leave a moment without one.
@@ -194,7 +195,21 @@ class ConnectionSecrets(pulumi.ComponentResource):
                             kubernetes.networking.v1.NetworkPolicyPortArgs(protocol="TCP", port=args.database.port),
                             kubernetes.networking.v1.NetworkPolicyPortArgs(protocol="TCP", port=args.redis.port),
                         ],
-                    )
+                    ),
+                    # Their names have to be found first, and whoever this policy selects may do nothing else.
+                    kubernetes.networking.v1.NetworkPolicyEgressRuleArgs(
+                        to=[
+                            kubernetes.networking.v1.NetworkPolicyPeerArgs(
+                                namespace_selector=kubernetes.meta.v1.LabelSelectorArgs(
+                                    match_labels={"kubernetes.io/metadata.name": "kube-system"}
+                                )
+                            )
+                        ],
+                        ports=[
+                            kubernetes.networking.v1.NetworkPolicyPortArgs(protocol=protocol, port=53)
+                            for protocol in ("UDP", "TCP")
+                        ],
+                    ),
                 ],
             ),
             opts=self._children,

@@ -66,6 +66,16 @@ def security_group(
     return group
 
 
+def parameter_group_options(parent: pulumi.Resource) -> pulumi.ResourceOptions:
+    """Make the next group before the old one goes, which a store uses until then and AWS does not delete.
+
+    The provider deletes first whatever it could name itself and does not, also where the new name is another one
+    (pulumi-terraform-bridge, nameRequiresDeleteBeforeReplace). A group whose name stays while its family changes is
+    refused by AWS before anything is lost.
+    """
+    return pulumi.ResourceOptions(parent=parent, delete_before_replace=False)
+
+
 def generated_credential(name: str, parent: pulumi.Resource) -> pulumi.Output[str]:
     """Create a RandomPassword of 32 alphanumeric characters, as a secret.
 

@@ -13,9 +13,11 @@ from settings.checks import Advice, Verdict, one_of, refused, text
 # Long enough for a review and a maintenance window; a standing permission would be no guard.
 LONGEST_DAYS = 31
 _SHARED = ("name", "serving", "engineVersion", "kmsKeyId")
+_DATABASE = ("backupRetentionPeriod", "dbName", "masterUsername")
+_REDIS = ("snapshotRetentionLimit", "engine", "port", "atRestEncryptionEnabled", "transitEncryptionEnabled")
 CHANGES = (
-    *(f"database.{key}" for key in (*_SHARED, "backupRetentionPeriod", "dbName", "masterUsername")),
-    *(f"redis.{key}" for key in (*_SHARED, "snapshotRetentionLimit", "engine", "port", "atRestEncryptionEnabled")),
+    *(f"database.{key}" for key in (*_SHARED, *_DATABASE)),
+    *(f"redis.{key}" for key in (*_SHARED, *_REDIS)),
 )
 
 

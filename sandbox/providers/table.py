@@ -143,9 +143,8 @@ class Tabled(Provider):
                 if not values.covers(asked.ignored, change.path):
                     found.changes[change.path] = change.kind
                     found.replaces += [change.path] if name in forced else []
-        # As the real provider: only a type that it would name itself is deleted first, when its name is fixed.
-        fixed = row.name not in new.get("__defaults", []) and old.get(row.name) == new.get(row.name)
-        found.delete_first = bool(row.autonamed and fixed)
+        # As the real provider: what it would name itself, and does not, is deleted first; whatever the new name is.
+        found.delete_first = bool(row.autonamed) and row.name not in new.get("__defaults", [])
         return found
 
     def replaced(self, _row: Row, _old: Properties, _new: Properties) -> set[str]:

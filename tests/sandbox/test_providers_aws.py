@@ -320,7 +320,12 @@ def test_an_ignored_drift_is_no_difference(offline: Client) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "change", "first"),
-    [(CACHE, {"port": 1}, True), (PARAMETERS, {"family": "x"}, True), (CLUSTER, {"engine": "x"}, False)],
+    [
+        (CACHE, {"port": 1}, True),
+        (PARAMETERS, {"family": "x"}, True),
+        (PARAMETERS, {"family": "x", "name": "another"}, True),
+        (CLUSTER, {"engine": "x"}, False),
+    ],
 )
 def test_only_a_fixed_name_the_real_provider_would_make_is_deleted_first(
     offline: Client, kind: str, change: dict[str, Any], first: bool

@@ -45,6 +45,7 @@ class Registered:
     raw: dict[str, Any]
     parent: str
     protect: bool
+    delete_before_replace: bool | None
     ignore_changes: tuple[str, ...]
     create_timeout: str
     depends_on: frozenset[str]
@@ -134,6 +135,7 @@ class _Monitor(mocks.MockMonitor):
                     raw=rpc.deserialize_properties(request.object, keep_unknowns=True),
                     parent=request.parent,
                     protect=request.protect,
+                    delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
                     ignore_changes=tuple(request.ignoreChanges),
                     create_timeout=request.customTimeouts.create,
                     depends_on=frozenset(request.dependencies),

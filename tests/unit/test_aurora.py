@@ -240,3 +240,10 @@ def test_the_component_registers_its_outputs_with_the_password_secret():
         "endpoint", "readerEndpoint", "port", "databaseName", "username", "password",
         "securityGroupId", "clusterArn", "clusterId",
     }  # fmt: skip
+
+
+def test_the_next_parameter_groups_are_made_before_the_old_ones_go():
+    """AWS deletes none that is in use, and the provider would delete first what has a fixed name."""
+    recording = cluster()
+    for kind in ("aws:rds/clusterParameterGroup:ClusterParameterGroup", "aws:rds/parameterGroup:ParameterGroup"):
+        assert recording.one(kind).delete_before_replace is False

@@ -134,8 +134,11 @@ def test_every_generation_of_the_database_is_backed_up_and_redis_is_not():
             "meetinity-data:database": {"generations": {"main": {}, "r1": {"restore": {"snapshot": "s"}}}},
         },
     )
-    assert recording.one(SELECTIONS).inputs["resources"] == [CLUSTER, f"{CLUSTER}-r1", "arn:aws:s3:::uploads"]
-    assert recording.one(SELECTIONS).inputs["name"] == "dev-backup-selection"
+    # One of its own for each generation: one more or less replaces none of the others.
+    assert {each.name: (each.inputs["name"], each.inputs["resources"]) for each in recording.all(SELECTIONS)} == {
+        "backup-selection": ("dev-backup-selection", [CLUSTER, "arn:aws:s3:::uploads"]),
+        "backup-selection-r1": ("dev-backup-selection-r1", [f"{CLUSTER}-r1"]),
+    }
     assert recording.one("aws:iam/role:Role", "backup-role").inputs["name"] == "dev-aws-backup-role"
     assert rule(recording)["lifecycle"] == {"deleteAfter": 7}
     assert all("backupRetentionPeriod" in each.ignore_changes for each in recording.all("aws:rds/cluster:Cluster"))

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components import guards
-from components.aurora import left_by_restore
+from components.aurora import AuroraCluster, AuroraRestore, left_by_restore
 from components.guards import DATABASE_CHANGES, REDIS_CHANGES, GuardError, Lost
+from tests.unit.recording import record
+from tests.unit.test_aurora import args as aurora_args
 
 DATABASE = {
     "identifier": "prod-postgres", "databaseName": "meetinity", "masterUsername": "meetinity_app",
@@ -16,7 +18,7 @@ DATABASE = {
 }  # fmt: skip
 REDIS = {
     "identifier": "prod-redis", "port": 6379.0, "engine": "redis", "engineVersion": "7.1",
-    "atRestEncryptionEnabled": True, "snapshotRetentionLimit": 7.0,
+    "atRestEncryptionEnabled": True, "transitEncryptionEnabled": True, "snapshotRetentionLimit": 7.0,
 }  # fmt: skip
 
 
@@ -36,6 +38,7 @@ REDIS = {
         ("redis", {"port": 6380}, "redis.port goes from 6379 to 6380, which replaces"),
         ("redis", {"atRestEncryptionEnabled": False}, "redis.atRestEncryptionEnabled goes from True to False"),
         ("redis", {"kmsKeyId": "key"}, "redis.kmsKeyId goes from nothing to key"),
+        ("redis", {"transitEncryptionEnabled": False}, "redis.transitEncryptionEnabled goes from True to False"),
         ("redis", {"engineVersion": "7.0"}, "redis.engineVersion goes from 7.1 to 7.0, which replaces"),
         ("redis", {"engine": "valkey", "engineVersion": "7.2"}, None),
         ("redis", {"engine": "valkey", "engineVersion": "7.0"}, None),
@@ -56,6 +59,60 @@ def test_a_change_that_loses_the_store_is_refused_unless_it_is_acknowledged(sect
     assert f"{{change: {section}.{key}, until: " in message
     assert found({key}) == []
     assert found({"another"}) == [message]
+
+
+def test_what_an_earlier_version_did_not_record_is_no_change():
+    before = {key: value for key, value in REDIS.items() if key != "transitEncryptionEnabled"}
+    assert guards.losing_changes("redis", REDIS_CHANGES, before, REDIS, ()) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "allowed", "refused"),
+    [
+        ("16.15", "17.4", False, True),
+        ("16.15", "17.4", True, False),
+        ("16.14", "16.15", False, False),
+        ("16.15", "15.18", False, False),  # refused as a lower version
+        (None, "17.4", False, False),
+    ],
+)
+def test_a_major_upgrade_that_nobody_allowed_is_refused_before_its_groups_are_made(before, after, allowed, refused):
+    old, new = {**DATABASE, "engineVersion": before}, {**DATABASE, "engineVersion": after}
+    found = guards.major_upgrade_unasked(old, new, allowed=allowed)
+    assert bool(found) is refused
+    assert (
+        not refused or "16.15 to 17.4, a major upgrade, which AWS refuses unless" in found[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "refused"),
+    [
+        ("snapshot a", "snapshot b", True),
+        ("prod-postgres at 2026-11-20T08:00:00Z", "prod-postgres at its latest moment", True),
+        ("snapshot a", "snapshot a", False),
+        ("snapshot a", None, False),  # a spent one is taken out
+        (None, "snapshot a", False),  # its store went with a destroy, and comes back from its final snapshot
+    ],
+)
+def test_another_point_for_a_generation_that_stands_is_refused_because_it_would_be_ignored(before, after, refused):
+    found = guards.restore_changed("database", {**DATABASE, "restore": before}, {**DATABASE, "restore": after})
+    assert bool(found) is refused
+    assert not refused or f"prod-postgres: its restore goes from {before} to {after}, and would not be" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("restore", "said"),
+    [
+        (AuroraRestore(snapshot="s"), "snapshot s"),
+        (AuroraRestore(source_cluster="c", latest=True), "c at its latest moment"),
+        (AuroraRestore(source_cluster="c", restore_to_time="2026-11-20T08:00:00Z"), "c at 2026-11-20T08:00:00Z"),
+        (AuroraRestore(source_cluster="c", clone=True), "c cloned"),
+    ],
+)
+def test_what_a_cluster_is_restored_from_is_recorded_for_the_guard(restore, said):
+    recording = record(lambda: AuroraCluster("database", aurora_args(restore=restore)))
+    assert recording.one("meetinity:data:AuroraCluster").inputs["restore"] == said
 
 
 def test_valkey_back_to_redis_is_refused_once_and_not_as_a_version():

@@ -200,6 +200,13 @@ def test_a_namespace_is_made_only_where_the_stack_asks_for_it():
     assert recording.one("kubernetes:core/v1:Namespace").inputs["metadata"]["name"] == "meetinity-dev"
 
 
+@pytest.mark.parametrize("protected", [True, False])
+def test_a_namespace_is_guarded_like_the_database_because_everything_in_it_goes_with_it(protected):
+    database = {"meetinity-data:database": {"deletionProtection": protected}}
+    recording, _ = run("dev", {"meetinity-data:kubernetes": {"createNamespace": True}, **database})
+    assert recording.one("kubernetes:core/v1:Namespace").protect is protected
+
+
 def test_the_outputs_keep_the_names_of_the_terraform_root():
     _, exported = run("dev")
     assert list(exported) == [

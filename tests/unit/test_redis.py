@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from components.redis import RedisReplicationGroup, RedisReplicationGroupArgs
+import pytest
+
+from components.redis import RedisReplicationGroup, RedisReplicationGroupArgs, log_types
 from tests.unit.recording import Recording, is_secret, record
 
 GROUP = "aws:elasticache/replicationGroup:ReplicationGroup"
@@ -117,3 +119,31 @@ def test_the_security_group_lets_nothing_out():
     rule = recording.one("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule").inputs
     assert (rule["fromPort"], rule["toPort"], rule["referencedSecurityGroupId"]) == (6379, 6379, "sg-nodes")
     assert rule["description"] == "Redis replication group dev-redis from security group eks-nodes"
+
+
+def test_a_change_of_engine_leaves_the_security_group_as_it_is():
+    """Another description would replace it, and with it every rule: nobody could connect."""
+
+    def door(**changes):
+        recording = group(**changes)
+        return [each.inputs for each in recording if each.type.startswith(("aws:ec2/", "aws:vpc/"))]
+
+    assert door() == door(engine="valkey", engine_version="8.0")
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "logs"),
+    [
+        ("redis", "5.0.6", []),
+        ("redis", "6.0", ["slow-log"]),
+        ("redis", "6.x", ["slow-log", "engine-log"]),
+        ("redis", "6.2", ["slow-log", "engine-log"]),
+        ("valkey", "7.2", ["slow-log", "engine-log"]),
+    ],
+)
+def test_only_the_logs_that_the_version_delivers_are_asked_for(engine, version, logs):
+    assert log_types(engine, version) == logs
+
+
+def test_the_next_parameter_group_is_made_before_the_old_one_goes():
+    assert group().one("aws:elasticache/parameterGroup:ParameterGroup").delete_before_replace is False

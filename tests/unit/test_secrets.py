@@ -128,7 +128,7 @@ def test_bindings_hold_exactly_the_listed_subjects_of_each_secret():
     ]
 
 
-def test_every_pod_may_reach_the_private_subnets_on_the_ports_of_the_stores():
+def test_every_pod_may_find_the_stores_and_reach_the_private_subnets_on_their_ports():
     spec = secrets().one(POLICY).inputs["spec"]
     assert spec == {
         "podSelector": {},
@@ -137,7 +137,11 @@ def test_every_pod_may_reach_the_private_subnets_on_the_ports_of_the_stores():
             {
                 "to": [{"ipBlock": {"cidr": "10.0.1.0/24"}}, {"ipBlock": {"cidr": "10.0.2.0/24"}}],
                 "ports": [{"protocol": "TCP", "port": 5432}, {"protocol": "TCP", "port": 6379}],
-            }
+            },
+            {
+                "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+                "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+            },
         ],
     }
 
