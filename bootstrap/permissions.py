@@ -1,7 +1,8 @@
 """What each role may do, as IAM documents; pure.
 
 A stack's role is for the resources that carry the stack's environment as their name's beginning, or as their tag where
-AWS gives them no name: the roles of two stacks in one account do not reach each other's.
+AWS gives them no name: so a mistake in one stack does not reach another's of the same account. It is no wall against an
+attacker (docs/ci.md, "Roles").
 """
 
 from __future__ import annotations

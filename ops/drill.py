@@ -58,7 +58,7 @@ def drill(
     try:
         with _alone(stack):
             results = [_attempt(stack, store) for store in dict.fromkeys(stores or STORES)]
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StoppedWaitingError):
         raise StoppedWaitingError("the drill was interrupted: the next one takes down what is left of it") from None
     document = {"stack": stack.name, "environment": stack.environment, "drills": results}
     rows = [
@@ -72,11 +72,11 @@ def drill(
     ]
     columns = ("store", "outcome", "recovery time", "recovery point", "differences")
     show(document, [table(f"Drill of stack {stack.name}", columns, rows)], as_json=as_json)
+    if report:
+        report.write_text(json.dumps(document, indent=2) + "\n")
     if not no_metrics:
         for each in results:
             _write_metrics(stack, each)
-    if report:
-        report.write_text(json.dumps(document, indent=2) + "\n")
     if failed := [f"{each['store']}: {'; '.join(each['wrong'])}" for each in results if each["outcome"] == FAILED]:
         raise OpsError(f"the drill failed: {' '.join(failed)}")
     if wrong := [f"{each['store']}: {'; '.join(each['wrong'])}" for each in results if each["wrong"]]:
@@ -116,6 +116,8 @@ def _attempt(stack: Stack, store: str) -> dict[str, Any]:
     try:
         with explained():
             return result | _drill(stack, store)
+    except StoppedWaitingError:
+        raise
     except OpsError as error:
         return {**result, "wrong": [str(error)]}
 
@@ -125,6 +127,7 @@ def _drill(stack: Stack, store: str) -> dict[str, Any]:
     _take_down(stack, store)  # what a drill that was killed left behind
     stack = stack.again()
     source = stack.generation(store)
+    _check_deployed(stack, store, source)
     made = make_plan(stack, store=store, latest=True, drill=True)
     started, clock = datetime.now(UTC), time.monotonic()
     behind = started - _newest_point(stack, source)
@@ -148,6 +151,14 @@ def _drill(stack: Stack, store: str) -> dict[str, Any]:
         "recoveryPointSeconds": round(behind.total_seconds(), 1),
         "wrong": wrong,
     }
+
+
+def _check_deployed(stack: Stack, store: str, source: Generation) -> None:
+    """Raises OpsError where the stack file is ahead: a targeted update publishes its outputs, too."""
+    file, standing = StackFile(stack), {each.key for each in stack.generations(store)}
+    serving, written = file.serving(store) or source.key, set(file.generations(store)) or standing
+    if (serving, written) != (source.key, standing):
+        raise OpsError(f"{file.path.name} has changes of {store} that are not deployed: run `pulumi up` first")
 
 
 def _newest_point(stack: Stack, source: Generation) -> datetime:
@@ -187,18 +198,18 @@ def _take_down(stack: Stack, store: str) -> None:
         file.write()
     names = [each["urn"].rpartition("::")[2] for each in stack.resources]
     everything = _names(store)
-    if not any(fnmatch.filter(names, each) for each in everything):
-        return
     identifier = stack.store_name(store, DRILL)
-    try:
-        _up(stack, store, *everything)
-    except OpsError:
-        # What was imported after a kill has no dependencies in the state, so Pulumi deletes it in an order that AWS
-        # refuses: a cluster before its instances. The right one:
-        for part in ("instance-[0-9]*", "cluster", "replication-group"):
-            if found := fnmatch.filter(names, f"{store}-{DRILL}-{part}"):
-                _up(stack, store, *found)
-        _up(stack, store, *everything)
+    if any(fnmatch.filter(names, each) for each in everything):
+        try:
+            _up(stack, store, *everything)
+        except OpsError:
+            # What was imported after a kill has no dependencies in the state, so Pulumi deletes it in an order that AWS
+            # refuses: a cluster before its instances. The right one:
+            for part in ("instance-[0-9]*", "cluster", "replication-group"):
+                if found := fnmatch.filter(names, f"{store}-{DRILL}-{part}"):
+                    _up(stack, store, *found)
+            _up(stack, store, *everything)
+    # Also of a drill that was killed between that and this.
     if store == DATABASE:
         _delete_automated_backups(stack, identifier)
     for point in recovery_points(stack, store):
@@ -224,7 +235,12 @@ def _check_made_by_a_drill(stack: Stack, file: StackFile, store: str) -> None:
 def _delete_automated_backups(stack: Stack, identifier: str) -> None:
     """Deleting a cluster keeps them, on purpose; of a drill nobody wants them."""
     rds = client("rds", stack.region)
-    backups = rds.describe_db_cluster_automated_backups(DBClusterIdentifier=identifier)["DBClusterAutomatedBackups"]
+    try:
+        backups = rds.describe_db_cluster_automated_backups(DBClusterIdentifier=identifier)["DBClusterAutomatedBackups"]
+    except ClientError as error:
+        if code_of(error) != "DBClusterAutomatedBackupNotFoundFault":
+            raise
+        return
     for each in backups:
         rds.delete_db_cluster_automated_backup(DbClusterResourceId=each["DbClusterResourceId"])
 

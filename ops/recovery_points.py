@@ -5,7 +5,7 @@ Aurora's window, its snapshots wherever they are kept, what is retained of delet
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,8 +69,10 @@ def _generation_of(stack: Stack, store: str, source: str) -> str | None:
 
 
 def _database_points(stack: Stack, retained: list[dict[str, Any]], notes: list[str]) -> Iterator[RecoveryPoint]:
-    in_vaults = _in_vaults(stack, notes)
     snapshots = list(pages(stack.region, "rds", "describe_db_cluster_snapshots", "DBClusterSnapshots"))
+    known = {each["DBClusterIdentifier"] for each in (*snapshots, *retained)}
+    retired = [each for each in sorted(known) if _generation_of(stack, DATABASE, each) == "retired"]
+    in_vaults = _in_vaults(stack, retired, notes)
     # RDS lists automated and manual ones; another type it tells of when asked by name.
     listed = {each["DBClusterSnapshotArn"] for each in snapshots}
     snapshots += [each for arn in in_vaults if arn not in listed and (each := _by_arn(stack, arn))]
@@ -116,8 +118,8 @@ def _by_arn(stack: Stack, arn: str) -> dict[str, Any] | None:
     return dict(answer["DBClusterSnapshots"][0])
 
 
-def _in_vaults(stack: Stack, notes: list[str]) -> dict[str, dict[str, Any]]:
-    """AWS Backup's recovery points of the stack's clusters, by the snapshot's ARN.
+def _in_vaults(stack: Stack, retired: Sequence[str], notes: list[str]) -> dict[str, dict[str, Any]]:
+    """AWS Backup's recovery points of the stack's clusters, those that are gone too, by the snapshot's ARN.
 
     A continuous one is no snapshot: it is the cluster's own restorable window.
     """
@@ -138,9 +140,10 @@ def _in_vaults(stack: Stack, notes: list[str]) -> dict[str, dict[str, Any]]:
         }
 
     found: dict[str, dict[str, Any]] = {}
-    for each in stack.generations(DATABASE):
-        what = f"AWS Backup's recovery points of {each.identifier}"
-        found |= if_allowed(what, lambda arn=each.arn: ask(arn), notes) or {}  # type: ignore[misc]
+    arns = {each.identifier: each.arn for each in stack.generations(DATABASE)}
+    gone = {name: f"{stack.generation(DATABASE).arn.rpartition(':')[0]}:{name}" for name in retired}
+    for name, arn in {**gone, **arns}.items():
+        found |= if_allowed(f"AWS Backup's recovery points of {name}", lambda arn=arn: ask(arn), notes) or {}  # type: ignore[misc]
     return found
 
 

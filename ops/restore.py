@@ -29,7 +29,7 @@ from ops.verify import verify
 # The key of the generation that a drill makes and takes down (ops/drill.py).
 DRILL = "drill"
 # What the settings allow (settings/store.py): the physical name carries it.
-_KEY = re.compile("[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?")
+_KEY = re.compile("(?=.{1,12}$)[a-z0-9]+(-[a-z0-9]+)*")
 _COMPONENTS = {"database": "meetinity:data:AuroraCluster", "redis": "meetinity:data:RedisReplicationGroup"}
 # Those of components/aurora.py: what a restore may leave as the source has it.
 NOT_RESTORED = (
@@ -198,7 +198,7 @@ def _free_key(stack: Stack, store: str, key: str | None) -> str:
     if key == DRILL or key.startswith(f"{DRILL}-"):
         raise OpsError(f"{key!r} is a name that `ops drill` takes, and takes down: say --as another")
     if not _KEY.fullmatch(key):
-        raise OpsError(f"{key!r} is no key: at most 12 lower-case letters, digits and hyphens inside")
+        raise OpsError(f"{key!r} is no key: at most 12 lower-case letters, digits and single hyphens inside")
     if key in deployed | written:
         raise OpsError(f"the name is taken: {store} has a generation {key} already; say --as another, or leave it out")
     return key

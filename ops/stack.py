@@ -53,7 +53,7 @@ class Stack:
 
         An interrupt waits for it to end. Raises OpsError with Pulumi's own last words.
         """
-        command = ["pulumi", *arguments, *(["--stack", self.chosen] if self.chosen else [])]
+        command = ["pulumi", *arguments, *(["--stack", self._known] if self._known else [])]
         try:
             process = subprocess.Popen(
                 command, cwd=self.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -70,13 +70,18 @@ class Stack:
                 process.communicate()
                 raise
         if process.returncode != 0:
-            locked = explanation(stderr + stdout, self.chosen or "the selected one")
+            locked = explanation(stderr + stdout, self._known or "the selected one")
             raise OpsError(f"`{' '.join(command)}` failed: {locked or _reason(stdout, stderr)}")
         return stdout
 
     def again(self) -> Stack:
         """The same stack, read anew."""
-        return Stack(self.directory, self.chosen)
+        return Stack(self.directory, self.name)
+
+    @property
+    def _known(self) -> str | None:
+        """Once looked up it stays, whatever somebody selects meanwhile."""
+        return self.chosen or self.__dict__.get("name")
 
     @cached_property
     def name(self) -> str:

@@ -135,7 +135,7 @@ class Report:
 def _holds(facts: Facts) -> bool:
     """Whether there is a key, or a row in any table but those that tell the schema's revision."""
     return any(
-        (kind == "keys" and value != "0")
+        (kind == "keys" and value not in ("0", ""))
         or (kind == "table" and ("revision", name) not in facts and not value.startswith("0 rows"))
         for (kind, name), value in facts.items()
     )

@@ -50,7 +50,13 @@ class Redis(Store):
 
     engine: Annotated[Literal["redis", "valkey"], one_of("redis", "valkey")]
     engine_version: Annotated[str, text('an engine version in quotes, like "7.1"', r"[0-9]+\.[0-9x]+(\.[0-9]+)?")]
-    node_type: Annotated[str, text("a node type like cache.r6g.large", r"cache\.[a-z0-9]+\.[a-z0-9]+")]
+    node_type: Annotated[
+        str,
+        text(
+            "a node type like cache.r6g.large, not of r6gd, which tiers data to disks",
+            r"cache\.(?!r6gd\.)[a-z0-9]+\.[a-z0-9]+",
+        ),
+    ]
     num_cache_clusters: Annotated[int, whole(*NODE_COUNT, "nodes")]
     """The primary and its replicas together."""
     automatic_failover_enabled: Annotated[bool, flag()]

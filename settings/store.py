@@ -5,14 +5,23 @@ from __future__ import annotations
 from typing import Annotated
 
 from settings.base import Model
-from settings.checks import a_list, aws_id, cidr_block, dns_label, flag, kms_key, text
+from settings.checks import a_list, aws_id, cidr_block, flag, kms_key, text
 
 # Short enough to leave room in a replication group's id of 40 characters (design, "Settled").
 GENERATION_KEY_LENGTH = 12
 # RDS and ElastiCache alike store group names in lower case (API: CreateDBParameterGroup).
 PARAMETER_GROUP_NAME_LENGTH = 255
 
-GenerationKey = Annotated[str, dns_label("a key", longest=GENERATION_KEY_LENGTH)]
+# Behind a store's name: API CreateDBCluster and CreateReplicationGroup take no two hyphens in a row.
+GenerationKey = Annotated[
+    str,
+    text(
+        f"a key of at most {GENERATION_KEY_LENGTH} lower-case letters, digits and single hyphens inside",
+        "[a-z0-9]+(-[a-z0-9]+)*",
+        longest=GENERATION_KEY_LENGTH,
+        spelled=lambda value: value.strip().lower().replace("_", "-"),
+    ),
+]
 AllowedCidrBlocks = Annotated[tuple[Annotated[str, cidr_block()], ...], a_list("networks")]
 AllowedSecurityGroupIds = Annotated[
     tuple[Annotated[str, aws_id("sg", "security group")], ...], a_list("security group ids")
@@ -37,8 +46,9 @@ class Store(Model):
         Annotated[
             str,
             text(
-                f"at most {PARAMETER_GROUP_NAME_LENGTH} lower-case letters, digits, dots and hyphens, a letter first",
-                "[a-z][a-z0-9.]*(-[a-z0-9.]+)*",
+                f"at most {PARAMETER_GROUP_NAME_LENGTH} lower-case letters, digits, dots and hyphens, a letter first, "
+                "not default.…",
+                r"(?!default\.)[a-z][a-z0-9.]*(-[a-z0-9.]+)*",
                 longest=PARAMETER_GROUP_NAME_LENGTH,
                 spelled=lambda value: value.strip().lower().replace("_", "-"),
             ),

@@ -25,6 +25,8 @@ def release(stack: Stack, chart: str, version: str, name: str, timeout: str) -> 
 
     The values are the output `helm_values`: names of Secrets and of their keys, and checksums, nothing secret.
     """
+    if not (chart and version):
+        raise OpsError("CHART or --version is empty: Helm would take whatever is newest")
     outputs = stack.secret_outputs  # the way into the cluster may be one
     way = outputs["kubernetes"]
     command = ["helm", "upgrade", "--install", name, chart, "--version", version, "--namespace", way["namespace"]]
@@ -43,6 +45,6 @@ def release(stack: Stack, chart: str, version: str, name: str, timeout: str) -> 
             raise OpsError("there is no `helm` on the PATH") from None
     if code:
         raise OpsError(
-            f"release {name} of {stack.name} failed as shown above and was rolled back to the one before; the stack is"
-            " updated and its schemas are migrated"
+            f"release {name} of {stack.name} failed as shown above; Helm goes back to the one before, if there is. The"
+            " stack is updated and its schemas are migrated"
         )

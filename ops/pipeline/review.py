@@ -53,7 +53,9 @@ def reviewed(github: GitHub, stack: str, commit: str) -> tuple[str, str]:
     its = next((each for each in pulls if each.get("merge_commit_sha") == commit), pulls[0])
     pull = f"pull request #{its['number']}"
     for status in github.every(f"/commits/{its['head']['sha']}/statuses"):  # the newest first
-        if status["context"] == _context(stack) and (status.get("creator") or {}).get("login") == BOT:
+        # A preview that was run again after the merge is of today, and nobody has reviewed it.
+        later = status.get("created_at", "") > its["merged_at"]
+        if status["context"] == _context(stack) and (status.get("creator") or {}).get("login") == BOT and not later:
             if found := _DIGEST.search(status["description"] or ""):
                 return found[0], pull
             raise OpsError(f"{pull} had no plan of {stack} that may be deployed: {status['description']}")

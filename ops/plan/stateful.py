@@ -62,7 +62,7 @@ _KEY = Stateful(
     "encryption key",
     "what the old key encrypted, backups too, cannot be read once it is gone",
     deleted="what it encrypted, backups too, cannot be read once it is gone",
-    safe="leave the key; re-encrypt into a new generation first, and let the old backups run out",
+    safe="leave the key for as long as a store or a backup is encrypted with it",
     loses_data=True,
 )
 _VAULT = Stateful(
@@ -147,6 +147,13 @@ STATEFUL: dict[str, Stateful] = {
     ),
     "aws:backup/plan:Plan": _BACKUPS,
     "aws:backup/selection:Selection": _BACKUPS,
+    "aws:cloudwatch/logGroup:LogGroup": Stateful(
+        "log group",
+        "the logs in it are deleted with it",
+        "none",
+        safe="leave it, or export first what must be kept (`aws logs create-export-task`)",
+        loses_data=True,
+    ),
     "aws:secretsmanager/secret:Secret": _VALUE,
     "aws:secretsmanager/secretVersion:SecretVersion": _VALUE,
     "aws:ec2/securityGroup:SecurityGroup": _DOOR,

@@ -80,9 +80,7 @@ def test_a_major_upgrade_that_nobody_allowed_is_refused_before_its_groups_are_ma
     old, new = {**DATABASE, "engineVersion": before}, {**DATABASE, "engineVersion": after}
     found = guards.major_upgrade_unasked(old, new, allowed=allowed)
     assert bool(found) is refused
-    assert (
-        not refused or "16.15 to 17.4, a major upgrade, which AWS refuses unless" in found[0]
-    )
+    assert not refused or "16.15 to 17.4, a major upgrade, which AWS refuses unless" in found[0]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """What a drill does when it is in the way of itself."""
 
+import contextlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from ops import drill
-from ops.errors import OpsError
+from ops.errors import OpsError, StoppedWaitingError
+from ops.stack import Generation
 
 
 class Remains:
@@ -56,3 +59,38 @@ def test_remains_go_in_one_update_where_the_state_knows():
 def test_remains_that_do_not_go_are_told_of():
     with pytest.raises(OpsError, match=r"InvalidDBClusterStateFault.*run the drill again"):
         drill._take_down(Remains(fails=2), "database")
+
+
+def test_what_a_drill_left_that_was_killed_after_its_deletion_goes_all_the_same(monkeypatch):
+    gone = []
+    stack = Remains(fails=0)
+    stack.resources = ()
+    monkeypatch.setattr(drill, "_delete_automated_backups", lambda _, identifier: gone.append(identifier))
+    monkeypatch.setattr(drill, "recovery_points", lambda *_: [SimpleNamespace(name="prod-postgres-drill-final-0a")])
+    monkeypatch.setattr(drill, "_delete_snapshot", lambda _stack, _store, name: gone.append(name))
+    drill._take_down(stack, "database")
+    assert (stack.updates, gone) == ([], ["prod-postgres-drill", "prod-postgres-drill-final-0a"])
+
+
+def test_an_interrupt_while_it_waits_for_the_cluster_ends_the_drill(monkeypatch):
+    """Not only this store's: the next one's restore would begin."""
+
+    def stopped(*_):
+        raise StoppedWaitingError("stopped waiting for the Job")
+
+    monkeypatch.setattr(drill, "_drill", stopped)
+    with pytest.raises(StoppedWaitingError):
+        drill._attempt(SimpleNamespace(), "database")
+
+
+@pytest.mark.parametrize(
+    ("serving", "written", "refused"),
+    [(None, {}, False), ("main", {"main": {}}, False), ("r1", {"main": {}, "r1": {}}, True), (None, {"r2": {}}, True)],
+)
+def test_a_drill_waits_for_what_the_stack_file_has_and_the_stack_has_not(serving, written, refused, monkeypatch):
+    file = SimpleNamespace(serving=lambda _: serving, generations=lambda _: written, path=Path("Pulumi.prod.yaml"))
+    monkeypatch.setattr(drill, "StackFile", lambda _: file)
+    main = Generation("database", "main", "prod-postgres", "arn", serving=True)
+    stack = SimpleNamespace(generations=lambda _: [main])
+    with pytest.raises(OpsError, match="that are not deployed") if refused else contextlib.nullcontext():
+        drill._check_deployed(stack, "database", main)

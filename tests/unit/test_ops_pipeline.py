@@ -164,6 +164,35 @@ def test_a_review_that_a_person_wrote_is_none(project, github):
     assert (done.exit_code, "has no plan of dev" in done.output) == (3, True)
 
 
+def test_a_plan_that_was_made_after_the_merge_is_not_the_reviewed_one(project, github):
+    previews(project, UPDATE)
+    reviewed(github, OTHER)
+    (status,) = github.statuses[HEAD]
+    earlier, later = "2026-11-24T09:00:00Z", "2026-11-24T11:00:00Z"
+    github.statuses[HEAD] = [
+        {**status, "description": f"1 changes, {DIGEST}", "created_at": later},
+        {**status, "created_at": earlier},
+    ]
+    done = ops("deploy", "--commit", MERGED)
+    assert (done.exit_code, "its plan is not the one that was reviewed in pull request #7" in done.output) == (3, True)
+
+
+@pytest.mark.parametrize("arguments", [("chart", "--version", ""), ("", "--version", "1.2.3")])
+def test_a_release_of_whatever_is_newest_is_refused(project, arguments):
+    done = ops("release", *arguments)
+    assert (done.exit_code, "Helm would take whatever is newest" in done.output) == (1, True)
+
+
+def test_the_stack_stays_the_one_that_was_selected_at_the_beginning(project):
+    (project / "answer-stack").write_text("dev\n")
+    stack = Stack(project)
+    assert stack.name == "dev"
+    (project / "answer-stack").write_text("prod\n")
+    stack.pulumi("up")
+    assert stack.again().name == "dev"
+    assert (project / "asked").read_text().splitlines() == ["stack --show-name", "up --stack dev"]
+
+
 def test_a_commit_without_a_pull_request_is_not_deployed(project, github):
     previews(project, UPDATE)
     done = ops("deploy", "--commit", MERGED)
@@ -352,7 +381,7 @@ def test_a_release_takes_the_stacks_values_and_its_way_into_the_cluster(project,
     assert (project / "helm-read").read_text() == json.dumps(outputs["helm_values"]) + "apiVersion: v1"
     helm.write_text("#!/bin/sh\nexit 1\n")
     done = ops("release", "chart", "--version", "1.2.3")
-    assert (done.exit_code, "was rolled back" in done.output) == (1, True)
+    assert (done.exit_code, "Helm goes back to the one before" in done.output) == (1, True)
 
 
 @pytest.mark.parametrize(

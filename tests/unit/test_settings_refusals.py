@@ -466,6 +466,10 @@ REDIS = {
     "parameter group's name too long": redis(
         "parameterGroupName", "p" * 256, f'"{"p" * 99}… (256 characters)', "at most 255"
     ),
+    "node type that needs data tiering": redis("nodeType", "cache.r6gd.xlarge", '"cache.r6gd.xlarge"', "not of r6gd"),
+    "parameter group that AWS names so": redis(
+        "parameterGroupName", "default.redis7", '"default.redis7"', "not default.…"
+    ),
     "node type of the database": redis("nodeType", "db.r6g.large", '"db.r6g.large"', "like cache.r6g.large"),
     "seven nodes": redis("numCacheClusters", 7, "7", "nodes from 1 to 6"),
     "one node with multi-AZ": redis(
@@ -542,6 +546,9 @@ GENERATIONS = {
         '"Rest_1"',
         "at most 12",
         '"rest-1"',
+    ),
+    "key with two hyphens in a row": Bad(
+        {"database": {"generations": {"main": {}, "r--1": {}}}}, "database.generations.r--1", '"r--1"', "single hyphens"
     ),
     "key too long": Bad(
         {"redis": {"generations": {"main": {}, "restored-in-november": {}}}},
