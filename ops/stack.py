@@ -97,7 +97,21 @@ class Stack:
             )
         if "stores" not in found:
             raise OpsError(f"stack {self.name} has no output `stores`: run `pulumi up` once with this version")
+        self._check_account(found["stores"])
         return found
+
+    def _check_account(self, stores: Mapping[str, Any]) -> None:
+        """Raises OpsError where the credentials are of another account: it may have stores of the same names."""
+        from ops.aws import client  # a pull request's commands need none
+
+        described = stores[DATABASE]
+        arn = described["generations"][described["serving"]]["arn"].split(":")
+        account = client("sts", arn[3]).get_caller_identity()["Account"]
+        if account != arn[4]:
+            raise OpsError(
+                f"stack {self.name} is in account {arn[4]}, and the AWS credentials are of account {account}: "
+                "choose its profile or role (AWS_PROFILE), and run this again"
+            )
 
     @cached_property
     def secret_outputs(self) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 
 import components.aurora
 from ops.__main__ import main
+from ops.errors import OpsError
 from ops.restore import NOT_RESTORED
 from ops.stack import Stack
 
@@ -113,6 +115,21 @@ def test_a_file_that_cannot_be_written_is_one_line(error, says, monkeypatch):
     monkeypatch.setattr("ops.plan.commands.read", fail)
     done = CliRunner().invoke(main, ["plan", "digest", "x.json"])
     assert (done.exit_code, done.stderr) == (1, says)
+
+
+@pytest.mark.parametrize(("account", "refused"), [("123456789012", False), ("210987654321", True)])
+def test_credentials_of_another_account_are_refused_because_it_may_have_the_same_names(account, refused, monkeypatch):
+    main_ = {"arn": "arn:aws:rds:eu-west-1:123456789012:cluster:prod-postgres"}
+    stores = {"database": {"serving": "main", "generations": {"main": main_}}}
+    sts = SimpleNamespace(get_caller_identity=lambda: {"Account": account})
+    monkeypatch.setattr("ops.aws.client", lambda *_: sts)
+    monkeypatch.setattr(Stack, "pulumi", lambda *_: json.dumps({"stores": stores}))
+    stack = Stack(ROOT, "prod")
+    if not refused:
+        assert stack.outputs == {"stores": stores}
+        return
+    with pytest.raises(OpsError, match="in account 123456789012, and the AWS credentials are of account 21"):
+        stack.outputs  # noqa: B018
 
 
 def test_an_interrupted_command_is_waited_for():
