@@ -16,14 +16,13 @@ from components.guards import (
     losing_changes,
     lost_of_cluster,
     major_upgrade_unasked,
-    restore_changed,
     retention_shrinks,
 )
 from components.store_parts import (
+    created_first,
     final_snapshot_identifier,
     generated_credential,
     log_group,
-    parameter_group_options,
     security_group,
 )
 
@@ -68,12 +67,6 @@ class AuroraRestore:
     restore_to_time: str | None = None
     latest: bool = False
     clone: bool = False
-
-    def described(self) -> pulumi.Output[str]:
-        moment = "cloned" if self.clone else f"at {self.restore_to_time or 'its latest moment'}"
-        return pulumi.Output.all(self.snapshot, self.source_cluster).apply(
-            lambda known: f"snapshot {known[0]}" if known[0] else f"{known[1]} {moment}"
-        )
 
     def to_point_in_time(self) -> aws.rds.ClusterRestoreToPointInTimeArgs | None:
         if self.source_cluster is None:
@@ -291,7 +284,7 @@ class AuroraCluster(pulumi.ComponentResource):
                 for parameter, value in sorted(parameters.items())
             ],
             tags=self._tags(args.parameter_group_name),
-            opts=parameter_group_options(self),
+            opts=created_first(self),
         )
 
     def _instance_parameter_group(self) -> aws.rds.ParameterGroup:
@@ -302,7 +295,7 @@ class AuroraCluster(pulumi.ComponentResource):
             family=self._args.parameter_group_family,
             description=f"Instance parameters of {self._args.identifier}",
             tags=self._tags(name),
-            opts=parameter_group_options(self),
+            opts=created_first(self),
         )
 
     def _cluster(
@@ -320,7 +313,7 @@ class AuroraCluster(pulumi.ComponentResource):
             description=f"Private subnets of {args.identifier}",
             subnet_ids=args.subnet_ids,
             tags=self._tags(subnet_group_name),
-            opts=self._children,
+            opts=created_first(self),
         )
         insights = args.performance_insights_enabled
         return aws.rds.Cluster(
@@ -439,7 +432,6 @@ def _guarded_inputs(args: AuroraClusterArgs) -> dict[str, pulumi.Input[str | int
         "kmsKeyId": args.kms_key_id,
         "engineVersion": args.engine_version,
         "backupRetentionPeriod": args.backup_retention_period,
-        "restore": args.restore.described() if args.restore else None,
     }
 
 
@@ -450,7 +442,6 @@ def _with_guard(name: str, args: AuroraClusterArgs, opts: pulumi.ResourceOptions
         return [
             *losing_changes("database", DATABASE_CHANGES, old, new, accepted),
             *major_upgrade_unasked(old, new, allowed=args.allow_major_version_upgrade),
-            *restore_changed("database", old, new),
             *retention_shrinks("database", "backupRetentionPeriod", old, new, accepted, lost_of_cluster),
         ]
 

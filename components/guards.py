@@ -114,21 +114,6 @@ def major_upgrade_unasked(old: Inputs, new: Inputs, *, allowed: bool) -> list[st
     ]
 
 
-def restore_changed(section: str, old: Inputs, new: Inputs) -> list[str]:
-    """A refusal where a generation is to be restored from something else: it would stay as it is, without a word.
-
-    Taking a spent `restore` out is no change, nor is one for a store that a destroy has taken.
-    """
-    before, after = old.get("restore"), new.get("restore")
-    if before is None or after is None or before == after or isinstance(after, pulumi.output.Unknown):
-        return []
-    return [
-        f"{old.get('identifier')}: its restore goes from {before} to {after}, and would not be carried out: a restore "
-        f"happens once, when a generation is created. Put it back, and restore into a new key of {section}.generations "
-        f"(python -m ops restore start {section} --as KEY)"
-    ]
-
-
 def how_to_acknowledge(change: str) -> str:
     return (
         "If that is meant, acknowledge it in the stack file for some days: meetinity-data:acknowledged: "

@@ -14,14 +14,13 @@ from components.guards import (
     guarded,
     losing_changes,
     lost_of_group,
-    restore_changed,
     retention_shrinks,
 )
 from components.store_parts import (
+    created_first,
     final_snapshot_identifier,
     generated_credential,
     log_group,
-    parameter_group_options,
     security_group,
 )
 
@@ -159,7 +158,7 @@ class RedisReplicationGroup(pulumi.ComponentResource):
                 for parameter, value in sorted(parameters.items())
             ],
             tags=self._tags(args.parameter_group_name),
-            opts=parameter_group_options(self),
+            opts=created_first(self),
         )
 
     def _log_delivery(self) -> list[aws.elasticache.ReplicationGroupLogDeliveryConfigurationArgs]:
@@ -189,7 +188,7 @@ class RedisReplicationGroup(pulumi.ComponentResource):
             description=f"Private subnets of {args.identifier}",
             subnet_ids=args.subnet_ids,
             tags=self._tags(subnet_group_name),
-            opts=self._children,
+            opts=created_first(self),
         )
         return aws.elasticache.ReplicationGroup(
             f"{self._name}-replication-group",
@@ -256,7 +255,6 @@ def _guarded_inputs(args: RedisReplicationGroupArgs) -> dict[str, pulumi.Input[s
         "engine": args.engine,
         "engineVersion": args.engine_version,
         "snapshotRetentionLimit": args.snapshot_retention_limit,
-        "restore": args.snapshot_name,
     }
 
 
@@ -268,7 +266,6 @@ def _with_guard(
     def refusals(old: Inputs, new: Inputs) -> list[str]:
         return [
             *losing_changes("redis", REDIS_CHANGES, old, new, accepted),
-            *restore_changed("redis", old, new),
             *retention_shrinks("redis", "snapshotRetentionLimit", old, new, accepted, lost_of_group),
         ]
 

@@ -35,7 +35,7 @@ def security_group(
         vpc_id=vpc_id,
         egress=[],
         tags={**tags, "Name": physical_name},
-        opts=options,
+        opts=created_first(parent),
     )
     for source, source_id in from_security_groups.items():
         aws.vpc.SecurityGroupIngressRule(
@@ -66,12 +66,12 @@ def security_group(
     return group
 
 
-def parameter_group_options(parent: pulumi.Resource) -> pulumi.ResourceOptions:
-    """Make the next group before the old one goes, which a store uses until then and AWS does not delete.
+def created_first(parent: pulumi.Resource) -> pulumi.ResourceOptions:
+    """For what a store uses until its successor is there, and AWS does not delete while it does.
 
     The provider deletes first whatever it could name itself and does not, also where the new name is another one
-    (pulumi-terraform-bridge, nameRequiresDeleteBeforeReplace). A group whose name stays while its family changes is
-    refused by AWS before anything is lost.
+    (pulumi-terraform-bridge, nameRequiresDeleteBeforeReplace). Where the name stays, AWS refuses a second one before
+    anything is lost.
     """
     return pulumi.ResourceOptions(parent=parent, delete_before_replace=False)
 

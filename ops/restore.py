@@ -327,6 +327,7 @@ def promote(stack: Stack, store: str, key: str, *, yes: bool, as_json: bool) -> 
     if state != "available":
         raise OpsError(f"{generation} is {state}: it can serve once it is available")
     _check_whole(stack, generation)
+    _check_restored_as_written(stack, file, generation)
     old = stack.generation(store)
     file.serve(store, key)
     # What the stack has and AWS does not cannot be updated: a refresh finds that out, and it is made anew, empty.
@@ -337,6 +338,34 @@ def promote(stack: Stack, store: str, key: str, *, yes: bool, as_json: bool) -> 
     )
     document = {"store": store, "generation": key, "identifier": generation.identifier, "replaces": old.key}
     _write(file, yes=yes, then=then, document=document if as_json else None)
+
+
+def _check_restored_as_written(stack: Stack, file: StackFile, generation: Generation) -> None:
+    """Raises OpsError where the stack file names another point than the one that the generation was restored from.
+
+    A restore happens once, at creation: an edit of it afterwards is ignored, on purpose and without a word.
+    """
+    wanted = (file.generations(generation.store).get(generation.key) or {}).get("restore")
+    recorded = _recorded(stack, *_CLUSTER_TYPES[generation.store], generation.identifier) or {}
+    inputs = recorded.get("inputs", {})
+    moment_of = inputs.get("restoreToPointInTime") or {}
+    snapshot = inputs.get("snapshotIdentifier") or inputs.get("snapshotName")
+    if not wanted or not (snapshot or moment_of):  # one that was imported does not tell
+        return
+    clone, latest = moment_of.get("restoreType") == "copy-on-write", moment_of.get("useLatestRestorableTime")
+    when = "clone" if clone else latest or moment_of.get("restoreToTime")
+    was = (snapshot, moment_of.get("sourceClusterIdentifier"), when)
+    source, at = wanted.get("generation"), wanted.get("pointInTime")
+    asked = (
+        wanted.get("snapshot"),
+        stack.store_name(generation.store, source) if source else None,
+        "clone" if wanted.get("clone") else True if at == "latest" else at,
+    )
+    if was != asked:
+        raise OpsError(
+            f"{generation} was not restored from what {file.path.name} says of it now: a restore happens once. Restore "
+            f"into a new key (python -m ops restore start {generation.store} …), or put the entry back as it was"
+        )
 
 
 def _check_whole(stack: Stack, generation: Generation) -> None:

@@ -242,8 +242,13 @@ def test_the_component_registers_its_outputs_with_the_password_secret():
     }  # fmt: skip
 
 
-def test_the_next_parameter_groups_are_made_before_the_old_ones_go():
+def test_what_the_cluster_uses_is_made_anew_before_the_old_one_goes():
     """AWS deletes none that is in use, and the provider would delete first what has a fixed name."""
     recording = cluster()
-    for kind in ("aws:rds/clusterParameterGroup:ClusterParameterGroup", "aws:rds/parameterGroup:ParameterGroup"):
-        assert recording.one(kind).delete_before_replace is False
+    for kind in (
+        "rds/clusterParameterGroup:ClusterParameterGroup",
+        "rds/parameterGroup:ParameterGroup",
+        "rds/subnetGroup:SubnetGroup",
+        "ec2/securityGroup:SecurityGroup",
+    ):
+        assert recording.one(f"aws:{kind}").delete_before_replace is False

@@ -7,10 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components import guards
-from components.aurora import AuroraCluster, AuroraRestore, left_by_restore
+from components.aurora import left_by_restore
 from components.guards import DATABASE_CHANGES, REDIS_CHANGES, GuardError, Lost
-from tests.unit.recording import record
-from tests.unit.test_aurora import args as aurora_args
 
 DATABASE = {
     "identifier": "prod-postgres", "databaseName": "meetinity", "masterUsername": "meetinity_app",
@@ -81,36 +79,6 @@ def test_a_major_upgrade_that_nobody_allowed_is_refused_before_its_groups_are_ma
     found = guards.major_upgrade_unasked(old, new, allowed=allowed)
     assert bool(found) is refused
     assert not refused or "16.15 to 17.4, a major upgrade, which AWS refuses unless" in found[0]
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "refused"),
-    [
-        ("snapshot a", "snapshot b", True),
-        ("prod-postgres at 2026-11-20T08:00:00Z", "prod-postgres at its latest moment", True),
-        ("snapshot a", "snapshot a", False),
-        ("snapshot a", None, False),  # a spent one is taken out
-        (None, "snapshot a", False),  # its store went with a destroy, and comes back from its final snapshot
-    ],
-)
-def test_another_point_for_a_generation_that_stands_is_refused_because_it_would_be_ignored(before, after, refused):
-    found = guards.restore_changed("database", {**DATABASE, "restore": before}, {**DATABASE, "restore": after})
-    assert bool(found) is refused
-    assert not refused or f"prod-postgres: its restore goes from {before} to {after}, and would not be" in found[0]
-
-
-@pytest.mark.parametrize(
-    ("restore", "said"),
-    [
-        (AuroraRestore(snapshot="s"), "snapshot s"),
-        (AuroraRestore(source_cluster="c", latest=True), "c at its latest moment"),
-        (AuroraRestore(source_cluster="c", restore_to_time="2026-11-20T08:00:00Z"), "c at 2026-11-20T08:00:00Z"),
-        (AuroraRestore(source_cluster="c", clone=True), "c cloned"),
-    ],
-)
-def test_what_a_cluster_is_restored_from_is_recorded_for_the_guard(restore, said):
-    recording = record(lambda: AuroraCluster("database", aurora_args(restore=restore)))
-    assert recording.one("meetinity:data:AuroraCluster").inputs["restore"] == said
 
 
 def test_valkey_back_to_redis_is_refused_once_and_not_as_a_version():

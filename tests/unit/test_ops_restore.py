@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import pytest
 
 from ops import restore
 from ops.errors import OpsError
-from ops.stack import Stack
+from ops.stack import Generation, Stack
 from settings import names
 
 
@@ -86,3 +87,44 @@ def test_what_a_retirement_refuses(key, confirm, protected, says, tmp_path, monk
         restore.retire.main(arguments, obj=stack, standalone_mode=False)
     assert says in str(refused.value)
     assert file.read_text() == STACK_FILE
+
+
+AT = "2026-11-20T08:00:00Z"
+OF_MAIN = {"sourceClusterIdentifier": "prod-postgres", "restoreType": "full-copy"}
+
+
+@pytest.mark.parametrize(
+    ("written", "recorded", "refused"),
+    [
+        ({"snapshot": "a"}, {"snapshotIdentifier": "a"}, False),
+        ({"snapshot": "b"}, {"snapshotIdentifier": "a"}, True),
+        ({"generation": "main", "pointInTime": AT}, {"restoreToPointInTime": {**OF_MAIN, "restoreToTime": AT}}, False),
+        (
+            {"generation": "main", "pointInTime": "2026-11-20T07:00:00Z"},
+            {"restoreToPointInTime": {**OF_MAIN, "restoreToTime": AT}},
+            True,
+        ),
+        (
+            {"generation": "main", "pointInTime": "latest"},
+            {"restoreToPointInTime": {**OF_MAIN, "useLatestRestorableTime": True}},
+            False,
+        ),
+        ({"snapshot": "a"}, {"restoreToPointInTime": {**OF_MAIN, "restoreToTime": AT}}, True),
+        (
+            {"generation": "main", "clone": True},
+            {"restoreToPointInTime": {**OF_MAIN, "restoreType": "copy-on-write", "useLatestRestorableTime": True}},
+            False,
+        ),
+        ({"snapshot": "a"}, {}, False),  # it was imported
+        (None, {"snapshotIdentifier": "a"}, False),  # spent, and taken out
+    ],
+)
+def test_an_edited_restore_point_is_not_what_a_generation_holds(written, recorded, refused, monkeypatch):
+    """The edit is ignored, as it must be: the wrong rows would be verified, and served."""
+    stack = Stack(Path(), "prod")
+    stack.__dict__["outputs"] = {"stores": {"database": {"name": "prod-postgres"}}}
+    monkeypatch.setattr(restore, "_recorded", lambda *_: {"inputs": recorded})
+    file = SimpleNamespace(generations=lambda _: {"r1": {"restore": written}}, path=Path("Pulumi.prod.yaml"))
+    generation = Generation("database", "r1", "prod-postgres-r1", "arn", serving=False)
+    with pytest.raises(OpsError, match="was not restored from what") if refused else contextlib.nullcontext():
+        restore._check_restored_as_written(stack, file, generation)

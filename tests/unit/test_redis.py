@@ -145,5 +145,11 @@ def test_only_the_logs_that_the_version_delivers_are_asked_for(engine, version, 
     assert log_types(engine, version) == logs
 
 
-def test_the_next_parameter_group_is_made_before_the_old_one_goes():
-    assert group().one("aws:elasticache/parameterGroup:ParameterGroup").delete_before_replace is False
+def test_what_the_group_uses_is_made_anew_before_the_old_one_goes():
+    recording = group()
+    for kind in (
+        "elasticache/parameterGroup:ParameterGroup",
+        "elasticache/subnetGroup:SubnetGroup",
+        "ec2/securityGroup:SecurityGroup",
+    ):
+        assert recording.one(f"aws:{kind}").delete_before_replace is False
