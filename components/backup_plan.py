@@ -60,8 +60,8 @@ class BackupPlanArgs:
     resource_arns: Sequence[pulumi.Input[str]] = ()
     """What is backed up. AWS Backup does not know ElastiCache."""
     generation_arns: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    """Likewise, each in a selection of its own, called the same with `-KEY` behind: AWS changes no selection in place,
-    so that one more or less would leave all of them without backups for a moment."""
+    """Likewise, each in a selection of its own, called the same with `-of-KEY` behind: AWS changes none in place, so
+    that one more or less would leave all of them without backups for a moment."""
     selection_tags: Mapping[str, str] = field(default_factory=dict)
     """Whatever carries one of these tags is backed up as well."""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class BackupPlan(pulumi.ComponentResource):
     """Scheduled backups in a vault, out of reach of whoever can only delete the stores.
 
     Creates the vault (locked if asked for), a plan with one rule, a role with AWS's own policies for backup and
-    restore, and a selection by ARN and one by tag, as far as either names anything.
+    restore, and selections: one by ARN, one for each generation and one by tag, as far as each names anything.
     """
 
     vault_arn: pulumi.Output[str]
@@ -191,9 +191,9 @@ class BackupPlan(pulumi.ComponentResource):
         return role, rights
 
     def _selections(self, plan: aws.backup.Plan, role: aws.iam.Role, rights: Sequence[pulumi.Resource]) -> None:
-        """One by ARN and one by tag, so that each says by itself what it takes."""
+        """By ARN and by tag apart, so that each says by itself what it takes."""
         args, options = self._args, pulumi.ResourceOptions(parent=self, depends_on=rights)
-        by_arn = {"": list(args.resource_arns), **{f"-{key}": [arn] for key, arn in args.generation_arns.items()}}
+        by_arn = {"": list(args.resource_arns), **{f"-of-{key}": [arn] for key, arn in args.generation_arns.items()}}
         for suffix, arns in by_arn.items():
             if arns:
                 aws.backup.Selection(

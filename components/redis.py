@@ -221,6 +221,7 @@ class RedisReplicationGroup(pulumi.ComponentResource):
                     "at_rest_encryption_enabled": str(args.at_rest_encryption_enabled),
                     "kms_key_id": args.kms_key_id,
                     "engine": args.engine,
+                    "transit_encryption_enabled": str(args.transit_encryption_enabled),
                 },
             ),
             snapshot_name=args.snapshot_name,

@@ -11,8 +11,8 @@ from typing import Any
 def run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
     """As subprocess.run, but an interrupt waits for the command's own end, and is raised then.
 
-    The terminal has told the command, too. subprocess.run would kill it a quarter of a second later: Pulumi then leaves
-    the stack locked, and resources that are not in the state.
+    A terminal has told the command, too; after a SIGTERM, which was for us alone, it works to its end. subprocess.run
+    would kill it a quarter of a second later: Pulumi then leaves the stack locked, and resources not in the state.
     """
     with subprocess.Popen(command, text=True, **options) as process:
         try:

@@ -26,7 +26,7 @@ from ops.errors import FoundError, OpsError, StoppedWaitingError
 from ops.options import pass_stack, with_json
 from ops.recovery_points import recovery_points, window_of
 from ops.restore import DRILL, is_protected, make_plan
-from ops.stack import DATABASE, STORES, Generation, Stack
+from ops.stack import DATABASE, MAIN, STORES, Generation, Stack
 from ops.stack_file import StackFile
 from ops.terminal import say, show, span, table
 from ops.verify import compare
@@ -124,10 +124,10 @@ def _attempt(stack: Stack, store: str) -> dict[str, Any]:
 
 def _drill(stack: Stack, store: str) -> dict[str, Any]:
     """Raises OpsError when the restore fails; the temporary generation is then taken down as well."""
+    _check_deployed(stack)
     _take_down(stack, store)  # what a drill that was killed left behind
     stack = stack.again()
     source = stack.generation(store)
-    _check_deployed(stack, store, source)
     made = make_plan(stack, store=store, latest=True, drill=True)
     started, clock = datetime.now(UTC), time.monotonic()
     behind = started - _newest_point(stack, source)
@@ -136,14 +136,23 @@ def _drill(stack: Stack, store: str) -> dict[str, Any]:
     standing = [each.key for each in stack.generations(store)]
     file.add_generation(store, DRILL, {**made.entry, "retiring": True}, standing)
     file.write()
+    interrupted = False
     try:
         _up(stack, store, *_names(store))
         restored = stack.again().generation(store, DRILL)
         wrong = compare(stack.again(), restored, source).wrong(exact=False)
         took = time.monotonic() - clock
+    except (KeyboardInterrupt, StoppedWaitingError):
+        interrupted = True
+        raise
     finally:
         file.undo()
-        _take_down(stack.again(), store)
+        try:
+            _take_down(stack.again(), store)
+        except (OpsError, ClientError) as error:
+            if not interrupted:
+                raise
+            say(str(error))  # or the next store's drill would begin
     return {
         "outcome": "differs" if wrong else "restored",
         "from": made.point,
@@ -153,12 +162,14 @@ def _drill(stack: Stack, store: str) -> dict[str, Any]:
     }
 
 
-def _check_deployed(stack: Stack, store: str, source: Generation) -> None:
-    """Raises OpsError where the stack file is ahead: a targeted update publishes its outputs, too."""
-    file, standing = StackFile(stack), {each.key for each in stack.generations(store)}
-    serving, written = file.serving(store) or source.key, set(file.generations(store)) or standing
-    if (serving, written) != (source.key, standing):
-        raise OpsError(f"{file.path.name} has changes of {store} that are not deployed: run `pulumi up` first")
+def _check_deployed(stack: Stack) -> None:
+    """Raises OpsError where the stack file is ahead: a targeted update publishes the outputs of every store."""
+    file = StackFile(stack)
+    for store in STORES:
+        standing = {each.key: each.serving for each in stack.generations(store) if each.key != DRILL}
+        written = {*file.generations(store)} - {DRILL} or {MAIN}
+        if written != {*standing} or not standing.get(file.serving(store) or MAIN):
+            raise OpsError(f"{file.path.name} has changes of {store} that are not deployed: run `pulumi up` first")
 
 
 def _newest_point(stack: Stack, source: Generation) -> datetime:

@@ -53,7 +53,11 @@ class Stack:
 
         An interrupt waits for it to end. Raises OpsError with Pulumi's own last words.
         """
-        command = ["pulumi", *arguments, *(["--stack", self._known] if self._known else [])]
+        # By name, whatever somebody selects meanwhile.
+        return self._run(*arguments, "--stack", self.name, doing=doing)
+
+    def _run(self, *arguments: str, doing: str | None = None) -> str:
+        command = ["pulumi", *arguments]
         try:
             process = subprocess.Popen(
                 command, cwd=self.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -64,13 +68,13 @@ class Stack:
             try:
                 stdout, stderr = _finished(process, doing)
             except KeyboardInterrupt:
-                # The terminal has told it, too: it stops when what it has begun is done. Killed before that, it would
-                # leave the stack locked and resources that are not in the state.
+                # A terminal has told it, too: it stops when what it has begun is done. A SIGTERM was for us alone: it
+                # works to its end. Killed before that, it would leave the stack locked and resources not in the state.
                 say("interrupted: waiting for pulumi to end what it has begun")
                 process.communicate()
                 raise
         if process.returncode != 0:
-            locked = explanation(stderr + stdout, self._known or "the selected one")
+            locked = explanation(stderr + stdout, arguments[-1])
             raise OpsError(f"`{' '.join(command)}` failed: {locked or _reason(stdout, stderr)}")
         return stdout
 
@@ -78,14 +82,9 @@ class Stack:
         """The same stack, read anew."""
         return Stack(self.directory, self.name)
 
-    @property
-    def _known(self) -> str | None:
-        """Once looked up it stays, whatever somebody selects meanwhile."""
-        return self.chosen or self.__dict__.get("name")
-
     @cached_property
     def name(self) -> str:
-        return self.chosen or self.pulumi("stack", "--show-name").strip()
+        return self.chosen or self._run("stack", "--show-name").strip()
 
     @cached_property
     def outputs(self) -> Mapping[str, Any]:

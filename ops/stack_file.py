@@ -43,6 +43,9 @@ class StackFile:
             raise OpsError(f"{self.path.name} is no YAML: {problem}{where}") from None
         except YAMLError as error:
             raise OpsError(f"{self.path.name} is no YAML: {' '.join(str(error).split())}") from None
+        except ValueError:  # its text has the value in it
+            wrong = "what looks like a date or a number is none; write it in quotes"
+            raise OpsError(f"{self.path.name}: {wrong}") from None
         self._check_mappings()
 
     @property

@@ -29,6 +29,8 @@ def read(path: Path) -> dict[str, Any]:
         raise StackFileError(f"{path.name} is no YAML file: {problem}{where}") from None
     except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise StackFileError(f"{path.name} is no YAML file: {' '.join(str(error).split())}") from None
+    except ValueError:  # its text has the value in it
+        raise StackFileError(f"{path.name}: what looks like a date or a number is none; write it in quotes") from None
     if not isinstance(found, dict):
         raise StackFileError(f"{path.name} is no mapping")
     if not isinstance(found.get("config") or {}, dict):

@@ -207,7 +207,6 @@ def add(reference: str, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # a cancelled job ends like a Ctrl-C, and its builds with it
+    # A cancelled job ends like a Ctrl-C, and its builds with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

@@ -69,7 +69,8 @@ def _up(stack: Stack, *policies: str) -> None:
         try:
             _relay(process, said)
         except KeyboardInterrupt:
-            # Killed, or without a reader, it would leave the stack locked and resources that are not in the state.
+            # A terminal has told it, too. Killed, or without a reader, it would leave the stack locked, and resources
+            # that are not in the state.
             say("interrupted: waiting for pulumi to end what it has begun")
             _relay(process, said)
             raise

@@ -28,6 +28,8 @@ def release(stack: Stack, chart: str, version: str, name: str, timeout: str) -> 
     if not (chart and version):
         raise OpsError("CHART or --version is empty: Helm would take whatever is newest")
     outputs = stack.secret_outputs  # the way into the cluster may be one
+    if "kubernetes" not in outputs:
+        raise OpsError(f"stack {stack.name} has no output `kubernetes`: run `pulumi up` first")
     way = outputs["kubernetes"]
     command = ["helm", "upgrade", "--install", name, chart, "--version", version, "--namespace", way["namespace"]]
     with tempfile.TemporaryDirectory() as directory:  # nobody else can read it

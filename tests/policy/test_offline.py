@@ -293,6 +293,8 @@ pulumi.CustomResource("pulumi-python:dynamic:Resource", "b", {}, None)
         (b"config: {null: 2}", "the key None is no text"),
         (b"config: {'aws:region': hunter2, 'aws:region': hunter3}", 'found duplicate key "aws:region", line 1'),
         (b"config: [a]", "`config` is no mapping"),
+        (b"config: {a: 2026-13-01}", "what looks like a date or a number is none"),
+        (b"config: {a: !!int hunter2}", "what looks like a date or a number is none"),
         (b"config: {'meetinity-data:tags': 2026-01-01}", "meetinity-data:tags holds what is no text"),
         (b"config: {'meetinity-data:tags': '\xff'}", "Pulumi.prod.yaml is no YAML file"),
     ],

@@ -137,7 +137,7 @@ def test_every_generation_of_the_database_is_backed_up_and_redis_is_not():
     # One of its own for each generation: one more or less replaces none of the others.
     assert {each.name: (each.inputs["name"], each.inputs["resources"]) for each in recording.all(SELECTIONS)} == {
         "backup-selection": ("dev-backup-selection", [CLUSTER, "arn:aws:s3:::uploads"]),
-        "backup-selection-r1": ("dev-backup-selection-r1", [f"{CLUSTER}-r1"]),
+        "backup-selection-of-r1": ("dev-backup-selection-of-r1", [f"{CLUSTER}-r1"]),
     }
     assert recording.one("aws:iam/role:Role", "backup-role").inputs["name"] == "dev-aws-backup-role"
     assert rule(recording)["lifecycle"] == {"deleteAfter": 7}

@@ -1,6 +1,7 @@
 """What a drill does when it is in the way of itself."""
 
 import contextlib
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -85,12 +86,56 @@ def test_an_interrupt_while_it_waits_for_the_cluster_ends_the_drill(monkeypatch)
 
 @pytest.mark.parametrize(
     ("serving", "written", "refused"),
-    [(None, {}, False), ("main", {"main": {}}, False), ("r1", {"main": {}, "r1": {}}, True), (None, {"r2": {}}, True)],
+    [
+        ("r1", {"main": {}, "r1": {}}, False),
+        ("r1", {"main": {}, "r1": {}, "drill": {}}, False),  # what a killed drill left
+        ("main", {"main": {}, "r1": {}}, True),
+        (None, {"main": {}, "r1": {}}, True),  # the default is main
+        ("r1", {"r1": {}}, True),
+        ("r1", {}, True),
+    ],
 )
 def test_a_drill_waits_for_what_the_stack_file_has_and_the_stack_has_not(serving, written, refused, monkeypatch):
-    file = SimpleNamespace(serving=lambda _: serving, generations=lambda _: written, path=Path("Pulumi.prod.yaml"))
+    """Of the other store, too: its outputs would be published all the same."""
+
+    def of(store, ours, default):
+        return ours if store == "redis" else default
+
+    file = SimpleNamespace(
+        serving=lambda store: of(store, serving, None),
+        generations=lambda store: of(store, written, {}),
+        path=Path("Pulumi.prod.yaml"),
+    )
     monkeypatch.setattr(drill, "StackFile", lambda _: file)
-    main = Generation("database", "main", "prod-postgres", "arn", serving=True)
-    stack = SimpleNamespace(generations=lambda _: [main])
-    with pytest.raises(OpsError, match="that are not deployed") if refused else contextlib.nullcontext():
-        drill._check_deployed(stack, "database", main)
+    main = Generation("x", "main", "prod-x", "arn", serving=True)
+    redis = [Generation("redis", key, f"prod-redis-{key}", "arn", serving=key == "r1") for key in ("main", "r1")]
+    stack = SimpleNamespace(generations=lambda store: of(store, redis, [main]))
+    with (
+        pytest.raises(OpsError, match="changes of redis that are not deployed") if refused else contextlib.nullcontext()
+    ):
+        drill._check_deployed(stack)
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, StoppedWaitingError])
+def test_an_interrupt_is_not_lost_where_the_remains_do_not_go(interrupt, monkeypatch, capsys):
+    failures = iter([None, OpsError("the stack is locked")])
+
+    def take_down(*_):
+        if failure := next(failures):
+            raise failure
+
+    def up(*_):
+        raise interrupt
+
+    source = Generation("redis", "main", "prod-redis", "arn", serving=True)
+    stack = SimpleNamespace(generation=lambda *_: source, generations=lambda _: [source])
+    stack.again = lambda: stack
+    file = SimpleNamespace(**dict.fromkeys(("add_generation", "write", "undo"), lambda *_: None))
+    for name, stand_in in {
+        "StackFile": lambda _: file, "_check_deployed": lambda _: None, "_take_down": take_down, "_up": up,
+        "make_plan": lambda *_, **__: SimpleNamespace(entry={}), "_newest_point": lambda *_: datetime.now(UTC),
+    }.items():  # fmt: skip
+        monkeypatch.setattr(drill, name, stand_in)
+    with pytest.raises(interrupt):
+        drill._attempt(stack, "redis")
+    assert "the stack is locked" in capsys.readouterr().err

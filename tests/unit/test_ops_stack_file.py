@@ -151,6 +151,8 @@ def test_no_project_and_no_stack_file_are_one_line(tmp_path):
         ),
         ("config:\n  a: hunter2\n  a: hunter3\n", 'found duplicate key "a", line 3'),
         ("config:\n  a: [\n", "expected the node content"),
+        ("config:\n  a: 2026-13-01\n", "what looks like a date or a number is none"),
+        ("config:\n  a: !!int hunter2\n", "what looks like a date or a number is none"),
     ],
 )
 def test_what_no_edit_can_be_made_in_is_one_line(edit, text, says):
