@@ -167,7 +167,7 @@ def test_a_store_that_was_deleted_by_hand_is_missing(operator):
     [
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "ops: AWS was not reached: Could not connect to the endpoint URL"),
         ({"PATH": "/nowhere"}, "ops: there is no `pulumi` on the PATH: install it, or `source sandbox/activate`"),
-        ({"PULUMI_STACK": "nope"}, "ops: `pulumi stack output --json` failed: no stack "),
+        ({"PULUMI_STACK": "nope"}, "ops: `pulumi stack --show-name` failed: no stack "),
     ],
 )
 def test_what_is_in_the_way_is_one_line(operator, changed, says, monkeypatch):
