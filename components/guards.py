@@ -49,11 +49,15 @@ class LosingChange:
     harmless: Callable[[Any, Any], bool] = lambda _before, _after: False
 
 
+def _numbers(version: Any) -> list[int]:
+    return [int(each) for each in re.findall("[0-9]+", str(version))]
+
+
 def _not_lower(before: Any, after: Any) -> bool:
     """A version that is the same as far as both say, or higher: `16` leaves the minor to AWS."""
-    numbers = [[int(each) for each in re.findall("[0-9]+", str(version))] for version in (before, after)]
-    shared = min(map(len, numbers))
-    return numbers[1][:shared] >= numbers[0][:shared]
+    old, new = _numbers(before), _numbers(after)
+    shared = min(len(old), len(new))
+    return new[:shared] >= old[:shared]
 
 
 REPLACED = "replaces the store by a new, empty one"
@@ -103,12 +107,12 @@ def losing_changes(
 
 def major_upgrade_unasked(old: Inputs, new: Inputs, *, allowed: bool) -> list[str]:
     """A refusal of a database's major upgrade that AWS would refuse, once its parameter groups are made."""
-    versions = [str(each.get("engineVersion")) for each in (old, new)]
-    majors = [re.match("[0-9]+", version) for version in versions]
-    if allowed or not all(majors) or int(majors[1][0]) <= int(majors[0][0]):  # type: ignore[index]
+    before, after = old.get("engineVersion"), new.get("engineVersion")
+    # Of a version that is not known, nothing is.
+    if allowed or not _numbers(before) or _numbers(after)[:1] <= _numbers(before)[:1]:
         return []
     return [
-        f"{old.get('identifier')}: database.engineVersion goes from {versions[0]} to {versions[1]}, a major upgrade, "
+        f"{old.get('identifier')}: database.engineVersion goes from {before} to {after}, a major upgrade, "
         "which AWS refuses unless allowMajorVersionUpgrade is true: docs/runbook.md, "
         '"Upgrade the database to the next major version"'
     ]

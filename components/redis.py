@@ -8,14 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_aws as aws
 
-from components.guards import (
-    REDIS_CHANGES,
-    Inputs,
-    guarded,
-    losing_changes,
-    lost_of_group,
-    retention_shrinks,
-)
+from components.guards import REDIS_CHANGES, Inputs, guarded, losing_changes, lost_of_group, retention_shrinks
 from components.store_parts import (
     created_first,
     final_snapshot_identifier,

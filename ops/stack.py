@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ops.child import ended_first
 from ops.errors import OpsError
 from ops.lock import explanation
 from ops.terminal import HEARTBEAT_SECONDS, say, span
@@ -64,15 +65,8 @@ class Stack:
             )
         except FileNotFoundError:
             raise OpsError("there is no `pulumi` on the PATH: install it, or `source sandbox/activate`") from None
-        with process:
-            try:
-                stdout, stderr = _finished(process, doing)
-            except KeyboardInterrupt:
-                # A terminal has told it, too: it stops when what it has begun is done. A SIGTERM was for us alone: it
-                # works to its end. Killed before that, it would leave the stack locked and resources not in the state.
-                say("interrupted: waiting for pulumi to end what it has begun")
-                process.communicate()
-                raise
+        with process, ended_first("pulumi", process.communicate):
+            stdout, stderr = _finished(process, doing)
         if process.returncode != 0:
             locked = explanation(stderr + stdout, arguments[-1])
             raise OpsError(f"`{' '.join(command)}` failed: {locked or _reason(stdout, stderr)}")

@@ -11,10 +11,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ops.errors import OpsError
 from ops.stack import STORES, Stack
+from policies.stack_file import StackFileError, parsing
 
 PROJECT = "meetinity-data"
 
@@ -35,17 +35,10 @@ class StackFile:
         # As Pulumi itself writes stack files.
         self._yaml.indent(mapping=2, sequence=4, offset=2)
         try:
-            self._document = self._yaml.load(self._before) or CommentedMap()
-        except MarkedYAMLError as error:
-            # Of a duplicate it quotes both values: either may be somebody's secret.
-            problem = str(error.problem or error.context).partition(" with value ")[0]
-            where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-            raise OpsError(f"{self.path.name} is no YAML: {problem}{where}") from None
-        except YAMLError as error:
-            raise OpsError(f"{self.path.name} is no YAML: {' '.join(str(error).split())}") from None
-        except ValueError:  # its text has the value in it
-            wrong = "what looks like a date or a number is none; write it in quotes"
-            raise OpsError(f"{self.path.name}: {wrong}") from None
+            with parsing(self.path):
+                self._document = self._yaml.load(self._before) or CommentedMap()
+        except StackFileError as error:
+            raise OpsError(str(error)) from None
         self._check_mappings()
 
     @property

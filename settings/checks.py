@@ -169,12 +169,17 @@ def cidr_block() -> Check:
 DNS_LABEL_LENGTH = 63
 
 
+def hyphenated(value: str) -> str:
+    """How AWS and Kubernetes would spell a name that somebody wrote with capitals or underscores."""
+    return value.strip().lower().replace("_", "-")
+
+
 def dns_label(what: str, *, longest: int = DNS_LABEL_LENGTH) -> Check:
     return text(
         f"{what} of at most {longest} lower-case letters, digits and single or double hyphens inside",
         "[a-z0-9]([a-z0-9-]*[a-z0-9])?",
         longest=longest,
-        spelled=lambda value: value.strip().lower().replace("_", "-"),
+        spelled=hyphenated,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from settings.base import Model
-from settings.checks import a_list, aws_id, cidr_block, flag, kms_key, text
+from settings.checks import a_list, aws_id, cidr_block, flag, hyphenated, kms_key, text
 
 # Short enough to leave room in a replication group's id of 40 characters (design, "Settled").
 GENERATION_KEY_LENGTH = 12
@@ -19,7 +19,7 @@ GenerationKey = Annotated[
         f"a key of at most {GENERATION_KEY_LENGTH} lower-case letters, digits and single hyphens inside",
         "[a-z0-9]+(-[a-z0-9]+)*",
         longest=GENERATION_KEY_LENGTH,
-        spelled=lambda value: value.strip().lower().replace("_", "-"),
+        spelled=hyphenated,
     ),
 ]
 AllowedCidrBlocks = Annotated[tuple[Annotated[str, cidr_block()], ...], a_list("networks")]
@@ -36,7 +36,7 @@ class Store(Model):
         text(
             "lower-case letters and digits, with single hyphens between them",
             "[a-z0-9]+(-[a-z0-9]+)*",
-            spelled=lambda value: value.strip().lower().replace("_", "-"),
+            spelled=hyphenated,
         ),
     ]
     """Second part of the physical name `<environment>-<name>`."""
@@ -50,7 +50,7 @@ class Store(Model):
                 "not default.…",
                 r"(?!default\.)[a-z][a-z0-9.]*(-[a-z0-9.]+)*",
                 longest=PARAMETER_GROUP_NAME_LENGTH,
-                spelled=lambda value: value.strip().lower().replace("_", "-"),
+                spelled=hyphenated,
             ),
         ]
         | None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ops import lock
+from ops import child, lock
 from ops.errors import FoundError, OpsError
 from ops.options import pass_stack
 from ops.pipeline import plan_gate
@@ -63,17 +63,13 @@ def _up(stack: Stack, *policies: str) -> None:
     """With its output as it comes. Raises OpsError, which explains a lock."""
     command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--stack", stack.name, *policies]
     said: list[str] = []
-    with subprocess.Popen(
-        command, cwd=stack.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
-        try:
-            _relay(process, said)
-        except KeyboardInterrupt:
-            # A terminal has told it, too. Killed, or without a reader, it would leave the stack locked, and resources
-            # that are not in the state.
-            say("interrupted: waiting for pulumi to end what it has begun")
-            _relay(process, said)
-            raise
+    with (
+        subprocess.Popen(
+            command, cwd=stack.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process,
+        child.ended_first("pulumi", lambda: _relay(process, said)),
+    ):
+        _relay(process, said)
     if process.returncode != 0:
         raise OpsError(
             lock.explanation("".join(said), stack.name)
